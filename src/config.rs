@@ -1,0 +1,4 @@
+//! Configuration: a YAML file becomes one checked, immutable [`snapshot::Snapshot`].
+
+pub mod raw;
+pub mod snapshot;

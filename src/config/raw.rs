@@ -1,0 +1,407 @@
+//! The configuration file, one to one: what `serde` reads and `tollgate schema` describes.
+//!
+//! Unknown keys are refused. Nothing is resolved or checked here: names may dangle, numbers
+//! may be absurd, secrets may lie in files; `build` turns this into a `Snapshot` or says
+//! everything that is wrong. The doc comments are the descriptions in the JSON Schema.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Tollgate's configuration.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Raw {
+    /// The process: listeners, threads, sizes.
+    #[serde(default)]
+    pub server: Server,
+    /// One JSON line for each request.
+    #[serde(default)]
+    pub access_log: AccessLog,
+    /// How a changed file is noticed.
+    #[serde(default)]
+    pub reload: Reload,
+    /// Times that hold for every model that says nothing else.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Retries that hold for every model that says nothing else.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Groups of model servers, by name.
+    #[serde(default)]
+    pub providers: BTreeMap<String, Provider>,
+    /// What clients may ask for, by alias.
+    #[serde(default)]
+    pub models: BTreeMap<String, Model>,
+    /// Owners of keys, by name. A key may name a tenant that is not listed here.
+    #[serde(default)]
+    pub tenants: BTreeMap<String, Tenant>,
+    /// Virtual keys.
+    #[serde(default)]
+    pub keys: Vec<Key>,
+}
+
+/// The process: what it listens on and how large it may grow.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Where clients connect. Default: one, 127.0.0.1:8080 in clear text.
+    pub listeners: Option<Vec<Listener>>,
+    /// Where operators connect.
+    pub admin: Option<Admin>,
+    /// Worker threads; 0 or absent: one for each core.
+    pub threads: Option<usize>,
+    /// Whether an idle worker takes tasks of a busy one. Default: see README, "Tuning".
+    pub work_stealing: Option<bool>,
+    /// Accepting tasks for each listener. Default 1.
+    pub listener_tasks: Option<usize>,
+    /// Idle upstream connections kept in all. Default 1024.
+    pub upstream_keepalive_max: Option<usize>,
+    /// Seconds an idle upstream connection is kept. Default 60.
+    pub upstream_keepalive_seconds: Option<u64>,
+    /// Seconds an idle client connection is kept. Default 75.
+    pub client_keepalive_seconds: Option<u64>,
+    /// The largest request body, in bytes. Default 33554432 (32 MiB).
+    pub body_bytes_max: Option<usize>,
+    /// Milliseconds a request body may take to arrive. Default 60000.
+    pub body_timeout_ms: Option<u64>,
+    /// Seconds a leaving process waits for its last stream. Default 600.
+    pub drain_seconds: Option<u64>,
+    /// Where the process id is written. Default `/tmp/tollgate-<port of the first listener>.pid`.
+    pub pid_file: Option<PathBuf>,
+    /// Over which listeners are handed to a new process. Default `/tmp/tollgate-<port>.sock`.
+    pub upgrade_socket: Option<PathBuf>,
+}
+
+/// One address for clients.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// `host:port` with a numeric host, `0.0.0.0:8080`.
+    pub address: String,
+    /// Certificate and key. HTTP/2 is then offered by ALPN.
+    pub tls: Option<ListenerTls>,
+    /// Whether HTTP/2 is accepted in clear text too. Default false.
+    #[serde(default)]
+    pub h2c: bool,
+}
+
+/// PEM files of a listener; read again on every reload.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTls {
+    /// The certificate chain, leaf first.
+    pub cert_file: PathBuf,
+    /// The private key.
+    pub key_file: PathBuf,
+}
+
+/// The operators' listener: /metrics, /livez, /readyz, /admin.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// `host:port`. Default 127.0.0.1:9090.
+    pub address: Option<String>,
+    /// Bearer token for everything that changes state; required where the address is not loopback.
+    pub token: Option<SecretRef>,
+}
+
+/// Where a secret is found: exactly one of the three.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRef {
+    /// The name of an environment variable.
+    pub env: Option<String>,
+    /// A file whose content, without the last line break, is the secret.
+    pub file: Option<PathBuf>,
+    /// The secret itself. For trials; files get copied.
+    pub value: Option<String>,
+}
+
+impl std::fmt::Debug for SecretRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretRef")
+    }
+}
+
+/// One JSON line for each request.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLog {
+    /// Default true.
+    pub enabled: Option<bool>,
+    /// A file, opened again on SIGUSR1. Default: standard output.
+    pub path: Option<PathBuf>,
+}
+
+/// How a changed file is noticed. SIGHUP and POST /admin/reload always work.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reload {
+    /// Whether the file and the certificates it names are watched. Default true.
+    pub watch: Option<bool>,
+    /// Milliseconds between two looks. Default 1000.
+    pub interval_ms: Option<u64>,
+}
+
+/// How long things may take, in milliseconds.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// TCP and TLS. Default 3000.
+    pub connect_ms: Option<u64>,
+    /// From the request's last byte to the answer's first. Default 120000.
+    pub first_byte_ms: Option<u64>,
+    /// Between two reads of an answer. Default 60000.
+    pub between_bytes_ms: Option<u64>,
+    /// From the request's arrival to the answer's end, over all attempts. Default 600000.
+    pub total_ms: Option<u64>,
+}
+
+/// Attempts before the first byte goes to the client.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Attempts in all, the first included; 1 to 16. Default 3.
+    pub attempts_max: Option<usize>,
+    /// Statuses tried again elsewhere. Default 408, 429, 500, 502, 503, 504, 529.
+    pub statuses: Option<Vec<u16>>,
+    /// The share of requests that may be retries, in percent. Default 20.
+    pub budget_percent: Option<u32>,
+    /// Retries a second that are always allowed. Default 10.
+    pub budget_min_per_second: Option<u32>,
+}
+
+/// A group of model servers that are reached in the same way.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The wire format. Default openai.
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// Sent as a bearer token; none is sent without.
+    pub credential: Option<SecretRef>,
+    /// Further headers of every request, such as `OpenAI-Organization`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The model servers.
+    pub endpoints: Vec<Endpoint>,
+    /// How certificates are checked.
+    #[serde(default)]
+    pub tls: UpstreamTls,
+    /// Active health checks; none without.
+    pub health: Option<Health>,
+    /// Ejection by the outcome of real requests.
+    #[serde(default)]
+    pub passive: Passive,
+}
+
+/// A wire format.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// OpenAI's API and the servers that follow it.
+    #[default]
+    OpenAi,
+}
+
+/// One model server.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Its base, as an SDK's base URL: `https://api.openai.com/v1`.
+    pub url: String,
+    /// Share within the provider. Default 1.
+    pub weight: Option<u32>,
+    /// Its name in metrics and logs. Default `provider/host:port`.
+    pub name: Option<String>,
+}
+
+/// How an upstream's certificate is checked.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamTls {
+    /// SNI and the name the certificate must carry. Default: the URL's host.
+    pub server_name: Option<String>,
+    /// A PEM file of roots to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the certificate is checked. Default true.
+    pub verify: Option<bool>,
+    /// Whether HTTP/2 is offered by ALPN. Default true.
+    pub http2: Option<bool>,
+}
+
+/// Active health checks.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// A path that must answer GET with 2xx, `/health`; a TCP connection is enough without.
+    pub path: Option<String>,
+    /// Milliseconds between two checks. Default 5000.
+    pub interval_ms: Option<u64>,
+    /// Milliseconds for one check. Default 2000.
+    pub timeout_ms: Option<u64>,
+    /// Good checks in a row that bring an endpoint back. Default 2.
+    pub healthy_after: Option<u32>,
+    /// Bad checks in a row that take it out. Default 3.
+    pub unhealthy_after: Option<u32>,
+}
+
+/// Ejection by the outcome of real requests.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Passive {
+    /// Failures in a row that eject an endpoint; 0 never ejects. Default 5.
+    pub failures: Option<u32>,
+    /// Milliseconds of the first ejection; doubled with each that follows. Default 5000.
+    pub eject_ms: Option<u64>,
+    /// The longest ejection, also for a 429's Retry-After. Default 300000.
+    pub eject_max_ms: Option<u64>,
+    /// Milliseconds an endpoint that comes back takes to reach its full share. Default 10000.
+    pub slow_start_ms: Option<u64>,
+}
+
+/// What one alias stands for.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Where it may be served.
+    pub candidates: Vec<Candidate>,
+    /// How an endpoint is picked among candidates of the same priority. Default peak_ewma.
+    #[serde(default)]
+    pub balance: Balance,
+    /// For consistent_hash: `key`, `user` or `header:NAME`. Default key.
+    pub hash_on: Option<String>,
+    /// What is changed in the body.
+    #[serde(default)]
+    pub rewrite: Rewrite,
+    /// Instead of the general retries, key by key.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Instead of the general timeouts, key by key.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+}
+
+/// One place where an alias may be served.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// A provider's name.
+    pub provider: String,
+    /// The model to ask for. Default: the alias.
+    pub model: Option<String>,
+    /// Share among candidates of the same priority. Default 1.
+    pub weight: Option<u32>,
+    /// Lower is tried first. Default 0.
+    pub priority: Option<u32>,
+}
+
+/// How an endpoint is picked.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// In turn, by weight.
+    RoundRobin,
+    /// The fewest requests in flight for its weight.
+    LeastRequests,
+    /// The better of two random ones by latency and load.
+    #[default]
+    PeakEwma,
+    /// The same endpoint for the same value of `hash_on`.
+    ConsistentHash,
+}
+
+/// What is changed in a body on its way upstream.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rewrite {
+    /// Messages put into chats.
+    #[serde(default)]
+    pub prompt: Vec<PromptMessage>,
+    /// Members set where the client sent none.
+    #[serde(default)]
+    pub defaults: BTreeMap<String, serde_json::Value>,
+    /// The largest value of numeric members.
+    #[serde(default)]
+    pub caps: BTreeMap<String, serde_json::Number>,
+    /// Members that are refused with 400.
+    #[serde(default)]
+    pub refuse: Vec<String>,
+}
+
+/// A message put into chats.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromptMessage {
+    /// Default system.
+    #[serde(default)]
+    pub role: Role,
+    /// Default before_system.
+    #[serde(default)]
+    pub position: Position,
+    /// The text. `{{tenant}}`, `{{key}}`, `{{model}}`, `{{date}}` and `{{header.NAME}}` are filled in.
+    pub content: String,
+}
+
+/// Who a message is from.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions.
+    #[default]
+    System,
+    /// Instructions, as newer models call them.
+    Developer,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// Where a message is put.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// Before the first message.
+    #[default]
+    BeforeSystem,
+    /// Behind the leading system and developer messages.
+    AfterSystem,
+    /// Behind the last message.
+    End,
+}
+
+/// An owner of keys.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// Aliases its keys may use. Default: all.
+    pub models: Option<Vec<String>>,
+    /// Messages put into its chats, before the model's own.
+    #[serde(default)]
+    pub prompt: Vec<PromptMessage>,
+}
+
+/// A virtual key.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Its public name: shown in logs and metrics.
+    pub id: String,
+    /// `sha256:` and 64 hexadecimal digits, from `tollgate key new` or `tollgate key hash`.
+    pub hash: String,
+    /// Its owner. Default `default`.
+    pub tenant: Option<String>,
+    /// Aliases it may use, of those its tenant may. Default: all.
+    pub models: Option<Vec<String>>,
+    /// RFC 3339; from then on the key is refused.
+    pub expires_at: Option<String>,
+    /// Default true.
+    pub enabled: Option<bool>,
+    /// For whoever reads logs.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}

@@ -1,0 +1,373 @@
+//! What the request path reads: plain immutable data, made by `build` from a checked file.
+//!
+//! A request loads one snapshot and keeps it to its end, so a reload never changes the
+//! rules under it. Nothing here locks, counts or changes; live state (health, latency,
+//! in-flight counts) lies in `upstream`, keyed by [`EndpointId`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::{HeaderName, HeaderValue};
+
+use crate::types::{
+    EndpointId, KeyId, ModelAlias, ModelName, ProviderId, Revision, Secret, TenantId,
+};
+
+/// One configuration, complete and consistent.
+pub struct Snapshot {
+    /// Which configuration this is.
+    pub revision: Revision,
+    /// Listeners, threads, sizes: taken into use at start only, except where noted.
+    pub server: Server,
+    /// The access log.
+    pub access_log: AccessLog,
+    /// Watching the file.
+    pub reload: Reload,
+    /// Every endpoint of every provider, in the order of the file.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// What clients may ask for.
+    pub models: HashMap<ModelAlias, Arc<Model>>,
+    /// Who may ask. Found by the SHA-256 of the key.
+    pub keys: HashMap<KeyDigest, Arc<Key>>,
+}
+
+/// SHA-256 of a virtual key's text.
+pub type KeyDigest = [u8; 32];
+
+/// The process: what it listens on and how large it may grow.
+#[derive(Clone, PartialEq)]
+pub struct Server {
+    /// Where clients connect.
+    pub listeners: Vec<Listener>,
+    /// Where operators connect: metrics, health, reload.
+    pub admin: Admin,
+    /// Worker threads of the proxy service.
+    pub threads: usize,
+    /// Whether an idle worker takes tasks of a busy one.
+    pub work_stealing: bool,
+    /// Accepting tasks for each listener.
+    pub listener_tasks: usize,
+    /// Idle upstream connections kept, for each worker thread.
+    pub upstream_keepalive_max: usize,
+    /// How long an idle upstream connection is kept.
+    pub upstream_keepalive: Duration,
+    /// How long an idle client connection is kept. Reloadable.
+    pub client_keepalive: Duration,
+    /// The largest body read. Reloadable.
+    pub body_bytes_max: usize,
+    /// The longest time the body may take to arrive. Reloadable.
+    pub body_timeout: Duration,
+    /// How long a leaving process waits for its last stream.
+    pub drain: Duration,
+    /// Where the process id is written, for `--upgrade`.
+    pub pid_file: PathBuf,
+    /// The socket over which listeners are handed to a new process.
+    pub upgrade_socket: PathBuf,
+}
+
+/// One address for clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address bound.
+    pub address: SocketAddr,
+    /// Certificate and key; clear text without.
+    pub tls: Option<TlsFiles>,
+    /// Whether HTTP/2 is also accepted in clear text (prior knowledge).
+    pub h2c: bool,
+}
+
+/// A certificate chain and its private key, as PEM files; re-read on reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, leaf first.
+    pub cert_file: PathBuf,
+    /// The private key.
+    pub key_file: PathBuf,
+}
+
+/// The operators' listener.
+#[derive(Clone)]
+pub struct Admin {
+    /// The address bound.
+    pub address: SocketAddr,
+    /// Asked for as a bearer token by everything that changes state. Reloadable.
+    pub token: Option<Secret>,
+}
+
+impl PartialEq for Admin {
+    fn eq(&self, other: &Self) -> bool {
+        self.address == other.address
+    }
+}
+
+/// One JSON line for each request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// None is written.
+    Off,
+    /// To standard output.
+    Stdout,
+    /// Appended to a file, which is opened again on SIGUSR1.
+    File(PathBuf),
+}
+
+/// How a changed file is noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// Whether the file is watched at all (SIGHUP and the admin API always work).
+    pub watch: bool,
+    /// How often the file's state is compared.
+    pub interval: Duration,
+}
+
+/// One model server of one provider.
+pub struct Endpoint {
+    /// Stable over reloads.
+    pub id: EndpointId,
+    /// Whose endpoint it is.
+    pub provider: ProviderId,
+    /// The wire format spoken. Only OpenAI's, for now the one dialect read.
+    pub dialect: Dialect,
+    /// Host without port, as in the URL: resolved to `addresses` and sent in `Host` and SNI.
+    pub host: Box<str>,
+    /// Port.
+    pub port: u16,
+    /// Whether TLS is spoken.
+    pub tls: Option<UpstreamTls>,
+    /// The URL's path, without a trailing slash: `/v1`. A request's path is put behind it.
+    pub base_path: Box<str>,
+    /// `Host` of each request.
+    pub authority: HeaderValue,
+    /// Credential and fixed headers of each request.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Share within its provider.
+    pub weight: u32,
+    /// Active checks.
+    pub health: Option<ActiveHealth>,
+    /// Ejection by what real requests see.
+    pub passive: PassiveHealth,
+}
+
+/// A wire format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// OpenAI's API and the many servers that follow it.
+    OpenAi,
+}
+
+/// How an upstream's certificate is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// SNI and the name the certificate must carry.
+    pub server_name: Box<str>,
+    /// Extra roots; the system's without.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the certificate is checked at all.
+    pub verify: bool,
+    /// Whether HTTP/2 is offered by ALPN.
+    pub http2: bool,
+}
+
+/// Active health checks of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveHealth {
+    /// `None`: a TCP connection is enough; a path: `GET` must answer 2xx.
+    pub path: Option<Box<str>>,
+    /// Time between two checks.
+    pub interval: Duration,
+    /// Time for one check.
+    pub timeout: Duration,
+    /// Good checks in a row that bring an endpoint back.
+    pub healthy_after: u32,
+    /// Bad checks in a row that take it out.
+    pub unhealthy_after: u32,
+}
+
+/// Ejection of an endpoint by the outcome of real requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassiveHealth {
+    /// Failures in a row that eject; 0 never ejects.
+    pub failures: u32,
+    /// The first ejection's length; doubled with each that follows without a success between.
+    pub eject: Duration,
+    /// The longest ejection, also for a 429's `Retry-After`.
+    pub eject_max: Duration,
+    /// How long an endpoint that comes back takes to reach its full share.
+    pub slow_start: Duration,
+}
+
+/// What one alias stands for.
+pub struct Model {
+    /// The name clients use.
+    pub alias: ModelAlias,
+    /// Candidates by priority, the first level preferred. Never empty, no level empty.
+    pub levels: Vec<Level>,
+    /// How one is picked within a level.
+    pub balance: Balance,
+    /// What is changed in the body.
+    pub rewrite: Rewrite,
+    /// Attempts and their bounds.
+    pub retry: Retry,
+    /// Times.
+    pub timeouts: Timeouts,
+}
+
+/// Candidates of the same priority.
+pub struct Level {
+    /// Never empty.
+    pub targets: Vec<Target>,
+}
+
+/// One endpoint of one candidate, with the model to ask there.
+pub struct Target {
+    /// Where.
+    pub endpoint: Arc<Endpoint>,
+    /// What to ask for.
+    pub model: ModelName,
+    /// The candidate's index within the alias: a retry prefers the same one.
+    pub candidate: usize,
+    /// Share within the level: the candidate's weight times the endpoint's share of its
+    /// provider, scaled to whole numbers; at least 1.
+    pub weight: u32,
+}
+
+/// How a target is picked within a level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// In turn, by weight.
+    RoundRobin,
+    /// The fewest requests in flight for its weight.
+    LeastRequests,
+    /// The better of two random ones by latency (peak EWMA) times load.
+    PeakEwma,
+    /// The same target for the same value, with few moves when targets change (ketama).
+    ConsistentHash(HashOn),
+}
+
+/// What a consistent hash is taken of; the caller's key where the value is absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashOn {
+    /// A request header.
+    Header(HeaderName),
+    /// The caller's key.
+    Key,
+    /// The body's `user` member.
+    User,
+}
+
+/// What is changed in a body on its way upstream, beside the model's name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rewrite {
+    /// Messages put into chats, in order.
+    pub prompt: Vec<PromptMessage>,
+    /// Members set where the client sent none: name and JSON text.
+    pub defaults: Vec<(Box<str>, Box<str>)>,
+    /// The largest value of numeric members; a larger one is lowered.
+    pub caps: Vec<(Box<str>, serde_json::Number)>,
+    /// Members that are refused with 400.
+    pub refuse: Vec<Box<str>>,
+}
+
+impl Rewrite {
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.prompt.is_empty()
+            && self.defaults.is_empty()
+            && self.caps.is_empty()
+            && self.refuse.is_empty()
+    }
+}
+
+/// A message put into chats by the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromptMessage {
+    /// `system`, `developer`, `user` or `assistant`.
+    pub role: Box<str>,
+    /// Where it goes.
+    pub position: Position,
+    /// The text, in parts.
+    pub content: Vec<Piece>,
+}
+
+/// Where a message is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// Before the first message.
+    BeforeSystem,
+    /// Behind the leading system and developer messages.
+    AfterSystem,
+    /// Behind the last message.
+    End,
+}
+
+/// A part of a template's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// As it stands.
+    Text(Box<str>),
+    /// `{{tenant}}`: the caller's tenant.
+    Tenant,
+    /// `{{key}}`: the public id of the caller's key.
+    Key,
+    /// `{{model}}`: the alias asked for.
+    Model,
+    /// `{{date}}`: the day in UTC, `2026-01-31`.
+    Date,
+    /// `{{header.x-name}}`: a request header, empty where absent.
+    Header(HeaderName),
+}
+
+/// Attempts before the first byte goes to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts in all, the first included; at least 1.
+    pub attempts_max: usize,
+    /// Statuses of an upstream that are tried again elsewhere, sorted.
+    pub statuses: Vec<u16>,
+    /// Retries may be at most this share of requests, in percent …
+    pub budget_percent: u32,
+    /// … but this many a second always.
+    pub budget_min_per_second: u32,
+}
+
+/// How long things may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP and TLS.
+    pub connect: Duration,
+    /// From the request's last byte to the answer's first.
+    pub first_byte: Duration,
+    /// Between two reads of the answer.
+    pub between_bytes: Duration,
+    /// From the request's arrival to the answer's end, over all attempts.
+    pub total: Duration,
+}
+
+/// A virtual key: who the caller is and what it may use.
+pub struct Key {
+    /// Public name.
+    pub id: KeyId,
+    /// Its owner.
+    pub tenant: TenantId,
+    /// Where false, the key is refused.
+    pub enabled: bool,
+    /// From this moment on, the key is refused.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Aliases it may use; `None`: all. Already the intersection of tenant and key.
+    pub models: Option<Vec<ModelAlias>>,
+    /// Messages the tenant puts into chats, before the alias's own.
+    pub prompt: Arc<[PromptMessage]>,
+    /// For whoever reads logs and metrics.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Key {
+    /// Whether the key may use an alias.
+    pub fn may_use(&self, alias: &str) -> bool {
+        self.models.as_ref().is_none_or(|models| models.iter().any(|m| m.as_str() == alias))
+    }
+}

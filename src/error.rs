@@ -1,0 +1,192 @@
+//! The one error of the request path: kind, public text, source.
+//!
+//! The kind alone decides the HTTP status, the error type and code that a client
+//! sees, and the metric label; each is one exhaustive match, so a new kind cannot
+//! be half added. The public text is written for the caller and names no upstream
+//! address, credential or internal detail; those belong in the source, which only
+//! the log sees.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// What went wrong, from the point of view of whoever must act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// No credential in any of the headers that may carry one.
+    Unauthenticated,
+    /// A credential that names no key.
+    InvalidKey,
+    /// A key past its `expires_at`.
+    KeyExpired,
+    /// A key with `enabled: false`.
+    KeyDisabled,
+    /// The path is not served.
+    NotFound,
+    /// The path is served, with another method.
+    MethodNotAllowed,
+    /// The content type cannot be read.
+    UnsupportedMediaType,
+    /// The body is over `body_bytes_max`.
+    BodyTooLarge,
+    /// The body did not arrive within the time allowed for it.
+    BodyTimeout,
+    /// The body is not what its content type says.
+    InvalidBody,
+    /// The body names no model.
+    MissingModel,
+    /// The model is unknown, or not available to this key: both look the same to the caller.
+    UnknownModel,
+    /// A parameter that the configuration refuses.
+    ParameterRefused,
+    /// Every candidate answered 429.
+    UpstreamRateLimited,
+    /// No connection to any candidate could be made.
+    UpstreamUnreachable,
+    /// The upstream was too slow: first byte, between bytes, or the whole.
+    UpstreamTimeout,
+    /// The upstream's answer broke off, or was not HTTP.
+    UpstreamBroken,
+    /// An upstream refused the gateway's own credential (401 or 403).
+    UpstreamCredential,
+    /// Another error status of the upstream after all attempts were used.
+    UpstreamStatus,
+    /// The client went away before its answer was complete.
+    ClientGone,
+    /// A fault of the gateway itself.
+    Internal,
+}
+
+impl Kind {
+    /// The HTTP status of the answer. 499 is never sent: it marks a client that left (nginx's usage).
+    pub const fn status(self) -> u16 {
+        match self {
+            Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => 401,
+            Kind::NotFound | Kind::UnknownModel => 404,
+            Kind::MethodNotAllowed => 405,
+            Kind::BodyTimeout => 408,
+            Kind::BodyTooLarge => 413,
+            Kind::UnsupportedMediaType => 415,
+            Kind::InvalidBody | Kind::MissingModel | Kind::ParameterRefused => 400,
+            Kind::UpstreamRateLimited => 429,
+            Kind::ClientGone => 499,
+            Kind::Internal => 500,
+            Kind::UpstreamUnreachable
+            | Kind::UpstreamBroken
+            | Kind::UpstreamCredential
+            | Kind::UpstreamStatus => 502,
+            Kind::UpstreamTimeout => 504,
+        }
+    }
+
+    /// `error.code` of OpenAI's error object, and the label in metrics and the access log.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Kind::Unauthenticated => "missing_api_key",
+            Kind::InvalidKey => "invalid_api_key",
+            Kind::KeyExpired => "api_key_expired",
+            Kind::KeyDisabled => "api_key_disabled",
+            Kind::NotFound => "not_found",
+            Kind::MethodNotAllowed => "method_not_allowed",
+            Kind::UnsupportedMediaType => "unsupported_media_type",
+            Kind::BodyTooLarge => "request_too_large",
+            Kind::BodyTimeout => "request_timeout",
+            Kind::InvalidBody => "invalid_body",
+            Kind::MissingModel => "missing_model",
+            Kind::UnknownModel => "model_not_found",
+            Kind::ParameterRefused => "parameter_refused",
+            Kind::UpstreamRateLimited => "rate_limit_exceeded",
+            Kind::UpstreamUnreachable => "upstream_unreachable",
+            Kind::UpstreamTimeout => "upstream_timeout",
+            Kind::UpstreamBroken => "upstream_broken",
+            Kind::UpstreamCredential => "upstream_credential",
+            Kind::UpstreamStatus => "upstream_error",
+            Kind::ClientGone => "client_gone",
+            Kind::Internal => "internal_error",
+        }
+    }
+
+    /// `error.type` of OpenAI's error object (OpenAI API reference, "Error codes").
+    pub const fn openai_type(self) -> &'static str {
+        match self {
+            Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
+                "authentication_error"
+            }
+            Kind::NotFound
+            | Kind::UnknownModel
+            | Kind::MethodNotAllowed
+            | Kind::BodyTimeout
+            | Kind::BodyTooLarge
+            | Kind::UnsupportedMediaType
+            | Kind::InvalidBody
+            | Kind::MissingModel
+            | Kind::ParameterRefused
+            | Kind::ClientGone => "invalid_request_error",
+            Kind::UpstreamRateLimited => "rate_limit_error",
+            Kind::UpstreamUnreachable
+            | Kind::UpstreamTimeout
+            | Kind::UpstreamBroken
+            | Kind::UpstreamCredential
+            | Kind::UpstreamStatus
+            | Kind::Internal => "server_error",
+        }
+    }
+}
+
+/// An error on the way of one request.
+#[derive(Debug)]
+pub struct Error {
+    /// Decides status, type, code and label.
+    pub kind: Kind,
+    /// What the caller reads: what is wrong, which value, what would be right.
+    pub public: Cow<'static, str>,
+    /// The request member or header at fault, if one is (`error.param`).
+    pub param: Option<Cow<'static, str>>,
+    /// When asking again may help (`Retry-After`, whole seconds rounded up).
+    pub retry_after: Option<Duration>,
+    /// What the operator reads; never sent.
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error with a kind and its public text.
+    pub fn new(kind: Kind, public: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, public: public.into(), param: None, retry_after: None, source: None }
+    }
+
+    /// Names the request member or header at fault.
+    pub fn param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// Says when asking again may help.
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// Keeps the cause for the log.
+    pub fn because(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.code(), self.public)?;
+        match &self.source {
+            Some(source) => write!(f, " ({source})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The result of a step on the request path.
+pub type Result<T> = std::result::Result<T, Error>;

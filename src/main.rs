@@ -1,0 +1,3 @@
+//! The `tollgate` binary: arguments, then the library.
+
+fn main() {}

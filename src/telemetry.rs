@@ -1,0 +1,3 @@
+//! What operators see: metrics and the access log.
+
+pub mod metrics;

@@ -1,0 +1,123 @@
+//! Identifiers and units that cross module boundaries, parsed once at the edge.
+//!
+//! A bare `String` or `u64` says nothing about what it holds; these say it in
+//! the signature. This module knows nothing of HTTP, configuration or Pingora.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The identifier's text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.into())
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+    };
+}
+
+text_id! {
+    /// An organisation that owns keys; everything stored at the gateway belongs to one.
+    TenantId
+}
+text_id! {
+    /// The public name of a virtual key: it appears in logs, the key itself never does.
+    KeyId
+}
+text_id! {
+    /// The model name that clients ask for.
+    ModelAlias
+}
+text_id! {
+    /// The model name that an upstream is asked for.
+    ModelName
+}
+text_id! {
+    /// A provider's name in the configuration: one way to reach a group of endpoints.
+    ProviderId
+}
+text_id! {
+    /// One model server of one provider, `provider/host:port` unless it is named in the
+    /// configuration. It is stable over reloads: live state is kept under it.
+    EndpointId
+}
+
+/// Tokens as an upstream counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tokens(pub u64);
+
+/// The number of a configuration that was taken into use: 1 at start, one more with every reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision(pub u64);
+
+/// A text that must not be shown: it has no `Debug`, `Display` or `Serialize`.
+#[derive(Clone)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// The text itself, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+/// What a request asks for, known from its method and path alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `POST /v1/chat/completions`
+    Chat,
+    /// `POST /v1/completions`
+    Completion,
+    /// `POST /v1/embeddings`
+    Embedding,
+    /// `POST /v1/moderations`
+    Moderation,
+    /// `POST /v1/images/generations`
+    Image,
+    /// `POST /v1/audio/speech`
+    Speech,
+    /// `POST /v1/audio/transcriptions`
+    Transcription,
+    /// `POST /v1/audio/translations`
+    Translation,
+    /// `POST /v1/rerank`
+    Rerank,
+    /// `GET /v1/models` and `GET /v1/models/{id}`
+    Models,
+}

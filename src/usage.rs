@@ -1,0 +1,145 @@
+//! What one request was and did: the record from which everything is accounted.
+//!
+//! It is filled while the request goes its way and used once, in `logging`: by the limits
+//! that settle, by metrics and by the access log. It holds no secret and no body.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use smallvec::SmallVec;
+
+use crate::config::snapshot::Key;
+use crate::error::Kind;
+use crate::types::{EndpointId, ModelAlias, ModelName, Operation};
+
+/// One request, from its first byte to its last.
+pub struct UsageRecord {
+    /// `x-request-id`: the gateway's own, 32 hexadecimal digits.
+    pub request_id: Box<str>,
+    /// When the request's header had been read.
+    pub started: SystemTime,
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// The method, as sent.
+    pub method: http::Method,
+    /// The path, without its query.
+    pub path: Box<str>,
+    /// What was asked for; `None` where the path is not served.
+    pub operation: Option<Operation>,
+    /// Who asked; `None` where that is not known.
+    pub caller: Option<Arc<Key>>,
+    /// The alias asked for, once it is known to exist.
+    pub model: Option<ModelAlias>,
+    /// Whether the client asked for a stream.
+    pub stream: bool,
+    /// The status sent to the client; 499 where it left before one was sent.
+    pub status: u16,
+    /// Why the request failed, if it did: also set when a stream breaks off behind a 200.
+    pub error: Option<Kind>,
+    /// The operator's side of the error: never sent to a client.
+    pub error_detail: Option<Box<str>>,
+    /// Each attempt at an upstream, in order.
+    pub attempts: SmallVec<[AttemptRecord; 2]>,
+    /// From the request's header to the answer's first byte to the client.
+    pub first_byte: Option<Duration>,
+    /// From the request's header to its end.
+    pub total: Duration,
+    /// The body as received, in bytes.
+    pub request_bytes: u64,
+    /// The body as sent to the client, in bytes.
+    pub response_bytes: u64,
+    /// As reported by the upstream, where it did.
+    pub tokens: Option<TokenUsage>,
+}
+
+impl UsageRecord {
+    /// The time that the gateway itself took: all but the waiting for upstreams.
+    pub fn overhead(&self) -> Duration {
+        self.attempts.iter().fold(self.total, |rest, attempt| rest.saturating_sub(attempt.total))
+    }
+}
+
+/// One attempt at one endpoint.
+pub struct AttemptRecord {
+    /// Where.
+    pub endpoint: EndpointId,
+    /// What was asked for there.
+    pub model: ModelName,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Whether the connection had been used before; `None` where there was none.
+    pub reused: Option<bool>,
+    /// From the attempt's start to the answer's header.
+    pub first_byte: Option<Duration>,
+    /// From the attempt's start to its end.
+    pub total: Duration,
+    /// The body sent, in bytes.
+    pub request_bytes: u64,
+    /// The body received, in bytes.
+    pub response_bytes: u64,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// An answer with this status was passed on.
+    Answered(u16),
+    /// An answer with this status led to another attempt.
+    Status(u16),
+    /// No connection: refused, unreachable, TLS.
+    Connect,
+    /// No connection in time.
+    ConnectTimeout,
+    /// No first byte in time.
+    FirstByteTimeout,
+    /// No further byte in time.
+    BetweenBytesTimeout,
+    /// The request's whole time was used up.
+    TotalTimeout,
+    /// The connection broke before the answer was complete.
+    Broken,
+    /// The client left first.
+    ClientGone,
+    /// A fault of the gateway itself.
+    Internal,
+}
+
+impl Outcome {
+    /// The metric label: bounded, and the status class in place of the status.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Outcome::Answered(status) | Outcome::Status(status) => match status {
+                100..=199 => "1xx",
+                200..=299 => "2xx",
+                300..=399 => "3xx",
+                429 => "429",
+                400..=499 => "4xx",
+                _ => "5xx",
+            },
+            Outcome::Connect => "connect",
+            Outcome::ConnectTimeout => "connect_timeout",
+            Outcome::FirstByteTimeout => "first_byte_timeout",
+            Outcome::BetweenBytesTimeout => "between_bytes_timeout",
+            Outcome::TotalTimeout => "total_timeout",
+            Outcome::Broken => "broken",
+            Outcome::ClientGone => "client_gone",
+            Outcome::Internal => "internal",
+        }
+    }
+}
+
+/// Tokens of one request in disjoint classes: each token counts in exactly one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenUsage {
+    /// Prompt tokens that were neither read from nor written to a cache.
+    pub input: u64,
+    /// Prompt tokens read from the upstream's cache.
+    pub cache_read: u64,
+    /// Prompt tokens written to the upstream's cache.
+    pub cache_write: u64,
+    /// Tokens of the visible answer.
+    pub output: u64,
+    /// Tokens of hidden or shown reasoning.
+    pub reasoning: u64,
+}
