@@ -190,3 +190,16 @@ impl std::error::Error for Error {}
 
 /// The result of a step on the request path.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// How much of a caller's text an error repeats, in characters.
+const EXCERPT_MAX: usize = 80;
+
+/// A caller's text as an error may repeat it: bounded, control characters replaced.
+pub fn excerpt(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut short: String = text.chars().take(EXCERPT_MAX).map(clean).collect();
+    if text.chars().nth(EXCERPT_MAX).is_some() {
+        short.push('…');
+    }
+    short
+}
