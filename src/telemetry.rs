@@ -10,3 +10,6 @@ pub mod metrics;
 
 pub mod access_log;
 pub mod log;
+
+#[cfg(test)]
+pub(crate) mod fixture;

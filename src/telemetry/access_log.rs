@@ -115,13 +115,14 @@ impl AccessLog {
         }
     }
 
-    /// Opens the file again under its path, after it was moved away. Lines of requests that
-    /// ended before go to the file that was moved.
+    /// Opens the file again under its path, after it was moved away: soon, not at once. Lines
+    /// of requests that ended before go to the file that was moved.
     pub fn reopen(&self) {
         self.order(Order::Reopen);
     }
 
-    /// Writes to another target from now on, or to none; nothing queued is lost.
+    /// Writes to another target, or to none: soon, not at once. What was queued before goes
+    /// to the old one.
     ///
     /// # Errors
     /// Where the new file cannot be opened: then everything stays as it was.

@@ -55,6 +55,7 @@ impl std::fmt::Write for Escaping<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use log::Log;
 
     #[test]
     fn a_message_stays_on_one_line() {
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_default_filter_is_one_that_env_logger_understands() {
-        let filter = env_filter_of(DEFAULT_FILTER);
+        let filter = Builder::new().parse_filters(DEFAULT_FILTER).build();
         let enabled = |target: &str, level| {
             filter.enabled(&log::Metadata::builder().target(target).level(level).build())
         };
@@ -81,9 +82,5 @@ mod tests {
         assert!(!enabled("pingora_proxy::proxy_h1", log::Level::Info));
         assert!(!enabled("pingora_core::server", log::Level::Info));
         assert!(enabled("pingora_core::server", log::Level::Warn));
-    }
-
-    fn env_filter_of(filter: &str) -> env_logger::Logger {
-        Builder::new().parse_filters(filter).build()
     }
 }

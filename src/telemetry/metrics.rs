@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
 
-pub use self::handles::{AliasMetrics, EndpointMetrics, TargetMetrics};
 use self::cells::Counts;
+pub use self::handles::{AliasMetrics, EndpointMetrics, TargetMetrics};
 use super::shard::{Sharded, thread_number};
 use crate::config::reload;
 use crate::config::snapshot::Snapshot;

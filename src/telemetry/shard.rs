@@ -37,10 +37,7 @@ impl<T> Sharded<T> {
     /// At least one shard for each of `threads` threads.
     pub(super) fn new(threads: usize, mut make: impl FnMut() -> T) -> Self {
         let shards = threads.clamp(1, SHARDS_MAX).next_power_of_two();
-        Self {
-            first: OwnLine(make()),
-            rest: (1..shards).map(|_| OwnLine(make())).collect(),
-        }
+        Self { first: OwnLine(make()), rest: (1..shards).map(|_| OwnLine(make())).collect() }
     }
 
     /// The shard of the thread with this number.
@@ -87,7 +84,8 @@ mod tests {
     #[test]
     fn no_two_shards_lie_on_one_cache_line() {
         let sharded = Sharded::new(4, || 0u8);
-        let mut lines: Vec<_> = sharded.iter().map(|s| std::ptr::from_ref(s).addr() / 128).collect();
+        let mut lines: Vec<_> =
+            sharded.iter().map(|s| std::ptr::from_ref(s).addr() / 128).collect();
         lines.sort_unstable();
         lines.dedup();
         assert_eq!(lines.len(), 4);
