@@ -58,6 +58,31 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in order of declaration; `Internal` stays the last.
+    pub const ALL: [Kind; Kind::Internal as usize + 1] = [
+        Kind::Unauthenticated,
+        Kind::InvalidKey,
+        Kind::KeyExpired,
+        Kind::KeyDisabled,
+        Kind::NotFound,
+        Kind::MethodNotAllowed,
+        Kind::UnsupportedMediaType,
+        Kind::BodyTooLarge,
+        Kind::BodyTimeout,
+        Kind::InvalidBody,
+        Kind::MissingModel,
+        Kind::UnknownModel,
+        Kind::ParameterRefused,
+        Kind::UpstreamRateLimited,
+        Kind::UpstreamUnreachable,
+        Kind::UpstreamTimeout,
+        Kind::UpstreamBroken,
+        Kind::UpstreamCredential,
+        Kind::UpstreamStatus,
+        Kind::ClientGone,
+        Kind::Internal,
+    ];
+
     /// The HTTP status of the answer. 499 is never sent: it marks a client that left (nginx's usage).
     pub const fn status(self) -> u16 {
         match self {

@@ -1,5 +1,6 @@
 //! Tollgate: an edge gateway for large language models, on Cloudflare's Pingora.
 
+pub mod admin;
 pub mod config;
 pub mod dialect;
 pub mod error;

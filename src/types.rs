@@ -121,3 +121,35 @@ pub enum Operation {
     /// `GET /v1/models` and `GET /v1/models/{id}`
     Models,
 }
+
+impl Operation {
+    /// Every operation, in order of declaration; `Models` stays the last.
+    pub const ALL: [Operation; Operation::Models as usize + 1] = [
+        Operation::Chat,
+        Operation::Completion,
+        Operation::Embedding,
+        Operation::Moderation,
+        Operation::Image,
+        Operation::Speech,
+        Operation::Transcription,
+        Operation::Translation,
+        Operation::Rerank,
+        Operation::Models,
+    ];
+
+    /// The label in metrics and the access log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Operation::Chat => "chat",
+            Operation::Completion => "completion",
+            Operation::Embedding => "embedding",
+            Operation::Moderation => "moderation",
+            Operation::Image => "image",
+            Operation::Speech => "speech",
+            Operation::Transcription => "transcription",
+            Operation::Translation => "translation",
+            Operation::Rerank => "rerank",
+            Operation::Models => "models",
+        }
+    }
+}

@@ -11,7 +11,8 @@ use smallvec::SmallVec;
 
 use crate::config::snapshot::Key;
 use crate::error::Kind;
-use crate::types::{EndpointId, ModelAlias, ModelName, Operation};
+use crate::telemetry::metrics::{AliasMetrics, TargetMetrics};
+use crate::types::{ModelName, Operation};
 
 /// One request, from its first byte to its last.
 pub struct UsageRecord {
@@ -29,8 +30,8 @@ pub struct UsageRecord {
     pub operation: Option<Operation>,
     /// Who asked; `None` where that is not known.
     pub caller: Option<Arc<Key>>,
-    /// The alias asked for, once it is known to exist.
-    pub model: Option<ModelAlias>,
+    /// The alias asked for, once it is known to exist: its name and its counters in one handle.
+    pub model: Option<Arc<AliasMetrics>>,
     /// Whether the client asked for a stream.
     pub stream: bool,
     /// The status sent to the client; 499 where it left before one was sent.
@@ -62,8 +63,8 @@ impl UsageRecord {
 
 /// One attempt at one endpoint.
 pub struct AttemptRecord {
-    /// Where.
-    pub endpoint: EndpointId,
+    /// Where: the endpoint's name and its counters in one handle.
+    pub target: Arc<TargetMetrics>,
     /// What was asked for there.
     pub model: ModelName,
     /// What came of it.
