@@ -3,6 +3,7 @@
 pub mod config;
 pub mod dialect;
 pub mod error;
+pub mod keys;
 pub mod mock;
 pub mod retry;
 pub mod telemetry;
