@@ -17,9 +17,6 @@ mod template;
 mod tls;
 mod url;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -196,7 +196,9 @@ fn integer(schema: &Json, number: &Number, spot: &Spot<'_>) -> bool {
         _ => u64::MAX,
     };
     let fits = number.as_u64().is_some_and(|value| value <= most);
-    if !fits {
+    if !fits && most == u64::MAX {
+        spot.refuse_whole(format!("must be a whole number, not {number}"));
+    } else if !fits {
         spot.refuse_whole(format!("must be a whole number from 0 to {most}, not {number}"));
     }
     fits
@@ -224,7 +226,7 @@ fn mismatch(kind: &str, found: &Value, secret: bool) -> String {
     // A text where a list or a mapping belongs may be a secret that was put one level too high.
     let quotable = !secret && !matches!(kind, "object" | "array");
     let found_text = match found {
-        Value::Null => "nothing".into(),
+        Value::Null => return format!("must be {wanted}, but nothing is here"),
         Value::Bool(value) if quotable => format!("`{value}`"),
         Value::Number(number) if quotable => format!("the number {number}"),
         Value::Text(text) if quotable => format!("the text `{text}`"),

@@ -9,7 +9,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value as Json};
-use serde_saphyr::{DefaultMessageFormatter, MessageFormatter, Options, Spanned};
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter, Options, Spanned};
 
 use super::problems::{Mark, Problem};
 
@@ -50,17 +51,39 @@ pub(super) enum Value {
 pub(super) fn read(text: &str) -> Result<Node, Problem> {
     serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
         let error = error.without_snippet();
-        let message = DefaultMessageFormatter.format_message(error);
         Problem {
             mark: error
                 .location()
                 .filter(|at| at.line() > 0)
                 .map(|at| Mark { line: at.line(), column: at.column() }),
             path: String::new(),
-            // The parser may quote the file, control characters included.
-            text: message.chars().filter(|c| !c.is_control()).collect(),
+            text: worded(error),
         }
     })
+}
+
+/// The parser's own words speak of its options, and may hold control characters of the file.
+fn worded(error: &Error) -> String {
+    match error {
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("the key {key:?} is there twice")
+        }
+        Error::UnknownAnchor { .. } => "no anchor has the name of this alias".into(),
+        Error::NonFiniteFloat { .. } => "a number must be finite".into(),
+        Error::Budget { breach, .. } => match breach {
+            BudgetBreach::Documents { .. } => "a second document: there must be one".into(),
+            BudgetBreach::Depth { .. } => format!("lies deeper than {DEPTH_MAX} levels"),
+            _ => "the file holds more values or aliases than a configuration may".into(),
+        },
+        Error::AliasReplayLimitExceeded { .. } => {
+            format!("aliases repeat more than {REPEATED_NODES_MAX} values")
+        }
+        Error::AliasError { error, .. } => worded(error),
+        other => {
+            let message = DefaultMessageFormatter.format_message(other);
+            format!("is not YAML: {}", message.escape_debug().to_string().replace("\\'", "'"))
+        }
+    }
 }
 
 fn options() -> Options {
@@ -182,12 +205,11 @@ impl<'de> Visitor<'de> for ValueVisitor {
         while let Some((key, node)) = members.next_entry::<Spanned<String>, Node>()? {
             let mark = mark(&key);
             // `1` and `"1"` are two keys in YAML, and one here.
-            if map.insert(key.value, (mark, node)).is_some() {
-                return Err(A::Error::custom(format!(
-                    "a key in line {} is there twice",
-                    mark.line
-                )));
+            if map.contains_key(&key.value) {
+                let Mark { line, .. } = mark;
+                return Err(A::Error::custom(format!("the key of line {line} is there twice")));
             }
+            map.insert(key.value, (mark, node));
         }
         Ok(Value::Map(map))
     }
