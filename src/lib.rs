@@ -4,6 +4,7 @@ pub mod admin;
 pub mod config;
 pub mod dialect;
 pub mod error;
+pub mod keys;
 pub mod mock;
 pub mod retry;
 pub mod telemetry;

@@ -2,7 +2,8 @@
 //!
 //! Unknown keys are refused. Nothing is resolved or checked here: names may dangle, numbers
 //! may be absurd, secrets may lie in files; `build` turns this into a `Snapshot` or says
-//! everything that is wrong. The doc comments are the descriptions in the JSON Schema.
+//! everything that is wrong. The doc comments are the descriptions in the JSON Schema; `x-secret`
+//! marks what no message may quote.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ pub struct Raw {
     /// What clients may ask for, by alias.
     #[serde(default)]
     pub models: BTreeMap<String, Model>,
-    /// Owners of keys, by name. A key may name a tenant that is not listed here.
+    /// Owners of keys, by name. Where none is listed, keys may name any.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,
     /// Virtual keys.
@@ -111,6 +112,7 @@ pub struct Admin {
 /// Where a secret is found: exactly one of the three.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-secret" = true))]
 pub struct SecretRef {
     /// The name of an environment variable.
     pub env: Option<String>,
@@ -185,6 +187,7 @@ pub struct Provider {
     pub credential: Option<SecretRef>,
     /// Further headers of every request, such as `OpenAI-Organization`.
     #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
     pub headers: BTreeMap<String, String>,
     /// The model servers.
     pub endpoints: Vec<Endpoint>,
@@ -392,6 +395,7 @@ pub struct Key {
     /// Its public name: shown in logs and metrics.
     pub id: String,
     /// `sha256:` and 64 hexadecimal digits, from `tollgate key new` or `tollgate key hash`.
+    #[schemars(extend("x-secret" = true))]
     pub hash: String,
     /// Its owner. Default `default`.
     pub tenant: Option<String>,
