@@ -76,6 +76,21 @@ text_id! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tokens(pub u64);
 
+/// Tokens of one request in disjoint classes: each token counts in exactly one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenUsage {
+    /// Prompt tokens that were neither read from nor written to a cache.
+    pub input: u64,
+    /// Prompt tokens read from the upstream's cache.
+    pub cache_read: u64,
+    /// Prompt tokens written to the upstream's cache.
+    pub cache_write: u64,
+    /// Tokens of the visible answer.
+    pub output: u64,
+    /// Tokens of hidden or shown reasoning.
+    pub reasoning: u64,
+}
+
 /// The number of a configuration that was taken into use: 1 at start, one more with every reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revision(pub u64);

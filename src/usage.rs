@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use crate::config::snapshot::Key;
 use crate::error::Kind;
 use crate::telemetry::metrics::{AliasMetrics, TargetMetrics};
-use crate::types::{ModelName, Operation};
+use crate::types::{ModelName, Operation, TokenUsage};
 
 /// One request, from its first byte to its last.
 pub struct UsageRecord {
@@ -128,19 +128,4 @@ impl Outcome {
             Outcome::Internal => "internal",
         }
     }
-}
-
-/// Tokens of one request in disjoint classes: each token counts in exactly one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TokenUsage {
-    /// Prompt tokens that were neither read from nor written to a cache.
-    pub input: u64,
-    /// Prompt tokens read from the upstream's cache.
-    pub cache_read: u64,
-    /// Prompt tokens written to the upstream's cache.
-    pub cache_write: u64,
-    /// Tokens of the visible answer.
-    pub output: u64,
-    /// Tokens of hidden or shown reasoning.
-    pub reasoning: u64,
 }

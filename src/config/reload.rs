@@ -20,8 +20,6 @@ pub struct ReloadReport {
 pub enum Outcome {
     /// The new configuration is in use.
     Applied,
-    /// The file says what was in use already.
-    Unchanged,
     /// The file is wrong, and the old configuration stays.
     Refused,
 }
