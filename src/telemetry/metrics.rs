@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::types::{EndpointId, ModelAlias};
+use crate::upstream::Ejection;
 
 /// All metrics of the process.
 pub struct Metrics {}
@@ -12,6 +13,14 @@ pub struct EndpointMetrics {}
 
 /// The handles of one alias at one endpoint.
 pub struct TargetMetrics {}
+
+impl EndpointMetrics {
+    /// Counts an ejection.
+    pub fn ejected(&self, _reason: Ejection) {}
+
+    /// Takes the endpoint's state over into the gauges: called at each scrape.
+    pub fn publish(&self, _healthy: bool, _in_flight: usize) {}
+}
 
 impl Metrics {
     /// The handles of an endpoint; the same for the same id.
