@@ -179,7 +179,6 @@ impl Admin {
             (self.reload)().await;
         let (status, outcome) = match outcome {
             Outcome::Applied => (StatusCode::OK, "applied"),
-            Outcome::Unchanged => (StatusCode::OK, "unchanged"),
             Outcome::Refused => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
         };
         let report = json!({

@@ -47,7 +47,7 @@ impl ProxyHttp for Gateway {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new(self.state.enter())
+        Context::new(self.state.metrics.started())
     }
 
     /// No modules: Pingora's default would look at compressing each answer.

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use log::{error, info, warn};
-use serde::Serialize;
 use tokio::sync::Mutex;
 
+use crate::config;
+use crate::config::reload::{Outcome, ReloadReport};
 use crate::config::snapshot::Snapshot;
-use crate::config::{self, Problems};
 use crate::server::Certificates;
 use crate::state::State;
 use crate::types::Revision;
@@ -25,29 +25,6 @@ pub struct Reloader {
     certificates: Arc<Certificates>,
     /// One reload at a time: the revisions must follow each other.
     turn: Mutex<()>,
-}
-
-/// What a reload came to.
-#[derive(Debug, Serialize)]
-pub struct ReloadReport {
-    /// The configuration now in use.
-    pub revision: u64,
-    /// Whether the file was taken into use.
-    pub outcome: Outcome,
-    /// What is wrong with the file, each with its place.
-    pub problems: Vec<String>,
-    /// What has changed and needs `run --upgrade`.
-    pub needs_upgrade: Vec<String>,
-}
-
-/// Whether the file was taken into use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Whole.
-    Applied,
-    /// Not at all: the old configuration goes on.
-    Rejected,
 }
 
 impl Reloader {
@@ -64,9 +41,9 @@ impl Reloader {
         let file = self.file.clone();
         let read = tokio::task::spawn_blocking(move || config::load(&file, revision)).await;
         let report = match read {
-            Ok(Ok(snapshot)) => self.apply(&old.snapshot, snapshot),
-            Ok(Err(problems)) => rejected(&old.snapshot, problem_lines(&problems)),
-            Err(panic) => rejected(&old.snapshot, vec![format!("reading failed: {panic}")]),
+            Ok(Ok(snapshot)) => self.apply(&old.snapshot, snapshot).await,
+            Ok(Err(problems)) => refused(&old.snapshot, problems.lines().collect()),
+            Err(panic) => refused(&old.snapshot, vec![format!("reading failed: {panic}")]),
         };
         self.tell(cause, &report);
         report
@@ -86,24 +63,27 @@ impl Reloader {
         }
     }
 
-    fn apply(&self, old: &Snapshot, new: Snapshot) -> ReloadReport {
+    async fn apply(&self, old: &Snapshot, new: Snapshot) -> ReloadReport {
         if let Err(error) = self.certificates.reload() {
-            return rejected(old, vec![error.to_string()]);
+            return refused(old, vec![error.to_string()]);
         }
         let needs_upgrade = config::listener_changes(old, &new);
-        let revision = new.revision.0;
-        if old.access_log != new.access_log {
-            self.state.access_log.retarget(&new.access_log);
+        let (revision, access_log) = (new.revision, new.access_log.clone());
+        if let Err(unusable) = self.state.activate(new).await {
+            return refused(old, vec![unusable.to_string()]);
         }
-        self.state.activate(new);
+        if old.access_log != access_log
+            && let Err(error) = self.state.access_log.retarget(&access_log)
+        {
+            warn!("the access log stays where it was: {error}");
+        }
         ReloadReport { revision, outcome: Outcome::Applied, problems: Vec::new(), needs_upgrade }
     }
 
     fn tell(&self, cause: &str, report: &ReloadReport) {
-        let revision = report.revision;
-        let applied = report.outcome == Outcome::Applied;
-        self.state.metrics.reloaded(Revision(revision), applied);
-        if applied {
+        let Revision(revision) = report.revision;
+        self.state.metrics.reloaded(report.outcome);
+        if report.outcome == Outcome::Applied {
             info!("configuration revision {revision} is in use ({cause})");
         } else {
             error!("configuration refused ({cause}); revision {revision} stays in use:");
@@ -133,15 +113,11 @@ fn mark(file: &Path) -> Option<(u64, u64, i64, i64)> {
     Some((data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
 }
 
-fn rejected(old: &Snapshot, problems: Vec<String>) -> ReloadReport {
+fn refused(old: &Snapshot, problems: Vec<String>) -> ReloadReport {
     ReloadReport {
-        revision: old.revision.0,
-        outcome: Outcome::Rejected,
+        revision: old.revision,
+        outcome: Outcome::Refused,
         problems,
         needs_upgrade: Vec::new(),
     }
-}
-
-fn problem_lines(problems: &Problems) -> Vec<String> {
-    problems.iter().map(ToString::to_string).collect()
 }

@@ -11,9 +11,11 @@ mod tls;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use log::info;
 use pingora::apps::HttpServerOptions;
+use pingora::apps::http_app::HttpServer;
 use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
 use pingora::proxy::HttpProxy;
@@ -22,13 +24,14 @@ use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
-use crate::admin;
+use crate::admin::{Admin, EndpointStatus};
 use crate::config::snapshot::{self, Snapshot};
 use crate::proxy::Gateway;
 use crate::reload::Reloader;
 use crate::state::State;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::LiveEndpoint;
 
 pub use tls::Certificates;
 
@@ -45,9 +48,10 @@ const RUNTIME_SHUTDOWN_SECONDS: u64 = 1;
 pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     let settings = snapshot.server.clone();
     let certificates = Arc::new(Certificates::load(&settings.listeners)?);
-    let metrics = Arc::new(Metrics::new().map_err(io::Error::other)?);
-    let access_log = AccessLog::start(&snapshot.access_log, metrics.clone())?;
-    let state = Arc::new(State::new(snapshot, metrics, access_log));
+    let metrics = Arc::new(Metrics::new(settings.threads));
+    let access_log = AccessLog::start(&snapshot.access_log, settings.threads, metrics.clone())?;
+    let state = State::new(snapshot, metrics, access_log).map_err(io::Error::other)?;
+    let state = Arc::new(state);
     let reloader =
         Arc::new(Reloader::new(file.to_owned(), state.clone(), certificates.clone()));
 
@@ -60,7 +64,7 @@ pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     signals::write_pid(&settings.pid_file)?;
 
     server.add_service(proxy_service(&server.configuration, &settings, &certificates, &state)?);
-    server.add_service(admin::service(settings.admin.address, state.clone(), reloader.clone()));
+    server.add_service(admin_service(&settings, &state, &reloader));
     server.add_service(background_service(
         "background",
         background::Work::new(state.clone(), reloader),
@@ -102,13 +106,50 @@ fn proxy_service(
         let mut endpoint = ListenerConfig::tcp(listener.address.to_string());
         if let Some(files) = &listener.tls {
             let mut tls = TlsSettings::intermediate("", "").map_err(io::Error::other)?;
-            tls.set_cert_resolver(certificates.resolver(files));
+            if let Some(resolver) = certificates.resolver(files) {
+                tls.set_cert_resolver(resolver);
+            }
             tls.enable_h2();
             endpoint = endpoint.tls(tls);
         }
         service.add_listener(endpoint);
     }
     Ok(service)
+}
+
+fn admin_service(
+    settings: &snapshot::Server,
+    state: &Arc<State>,
+    reloader: &Arc<Reloader>,
+) -> Service<HttpServer<Admin>> {
+    let (configured, listed) = (state.clone(), state.clone());
+    let reloader = reloader.clone();
+    let admin = Admin {
+        metrics: state.metrics.clone(),
+        started: Instant::now(),
+        draining: state.draining.clone(),
+        snapshot: Box::new(move || Some(configured.active().snapshot.clone())),
+        endpoints: Box::new(move || endpoints(&listed)),
+        reload: Box::new(move || {
+            let reloader = reloader.clone();
+            Box::pin(async move { reloader.reload("admin").await })
+        }),
+    };
+    let mut service = Service::new("admin".to_owned(), HttpServer::new_app(admin));
+    service.threads = Some(1);
+    service.add_tcp(&settings.admin.address.to_string());
+    service
+}
+
+fn endpoints(state: &State) -> Vec<EndpointStatus> {
+    let now = Instant::now();
+    let status = |live: &Arc<LiveEndpoint>| EndpointStatus {
+        metrics: live.metrics().clone(),
+        healthy: live.is_in(now),
+        in_flight: live.in_flight(),
+        latency: live.latency(now),
+    };
+    state.registry.endpoints().iter().map(status).collect()
 }
 
 fn announce(settings: &snapshot::Server) {

@@ -1,17 +1,15 @@
 //! What all services of the process share: the configuration in use and the live state beside it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
 use crate::config::snapshot::Snapshot;
-use crate::retry::budget::Budget;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
-use crate::types::ModelAlias;
-use crate::upstream::{Pools, Registry};
+use crate::upstream::{Pools, Registry, Unusable};
 
 /// A configuration in use, with the live state that it refers to.
 pub struct Active {
@@ -19,15 +17,6 @@ pub struct Active {
     pub snapshot: Arc<Snapshot>,
     /// Where each alias may go.
     pub pools: Pools,
-    /// The retries that each alias may still make.
-    budgets: HashMap<ModelAlias, Arc<Budget>>,
-}
-
-impl Active {
-    /// The retry budget of an alias of this configuration.
-    pub fn budget(&self, alias: &str) -> Option<&Arc<Budget>> {
-        self.budgets.get(alias)
-    }
 }
 
 /// The process's state.
@@ -39,23 +28,32 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// One line for each request.
     pub access_log: AccessLog,
-    draining: AtomicBool,
-    in_flight: Arc<AtomicUsize>,
+    /// Set once the process is leaving: connections are closed behind their next answer, and
+    /// `/readyz` says no.
+    pub draining: Arc<AtomicBool>,
 }
 
 impl State {
     /// The state of a process that starts with a configuration.
-    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, access_log: AccessLog) -> Self {
-        let registry = Arc::new(Registry::new(metrics.clone()));
-        let active = activate(snapshot, &registry, |_| None);
-        Self {
+    ///
+    /// # Errors
+    /// Where an endpoint of the configuration cannot be used.
+    pub fn new(
+        snapshot: Snapshot,
+        metrics: Arc<Metrics>,
+        access_log: AccessLog,
+    ) -> Result<Self, Unusable> {
+        let registry = Arc::new(Registry::new(metrics.clone(), Instant::now()));
+        let pools = registry.pools(&snapshot)?;
+        metrics.in_use(snapshot.revision);
+        let active = Active { snapshot: Arc::new(snapshot), pools };
+        Ok(Self {
             active: ArcSwap::from_pointee(active),
             registry,
             metrics,
             access_log,
-            draining: AtomicBool::new(false),
-            in_flight: Arc::default(),
-        }
+            draining: Arc::default(),
+        })
     }
 
     /// The configuration in use: a request loads it once and keeps it.
@@ -65,53 +63,20 @@ impl State {
 
     /// Takes a new configuration into use. Requests in flight keep theirs; live state of what
     /// is unchanged goes on.
-    pub fn activate(&self, snapshot: Snapshot) {
-        let old = self.active();
-        let new = activate(snapshot, &self.registry, |alias| old.budget(alias).cloned());
-        self.active.store(Arc::new(new));
-    }
-
-    /// Counts a request as in flight until the entry is dropped.
-    pub fn enter(&self) -> Entry {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Entry(self.in_flight.clone())
-    }
-
-    /// Requests in flight.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// From now on connections are closed behind their next answer, and `/readyz` says no.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+    ///
+    /// # Errors
+    /// Where an endpoint of the configuration cannot be used: nothing has changed then.
+    pub async fn activate(&self, snapshot: Snapshot) -> Result<(), Unusable> {
+        let pools = self.registry.pools(&snapshot)?;
+        self.registry.resolve().await;
+        self.metrics.in_use(snapshot.revision);
+        self.metrics.retain(&snapshot);
+        self.active.store(Arc::new(Active { snapshot: Arc::new(snapshot), pools }));
+        Ok(())
     }
 
     /// Whether the process is leaving.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
-}
-
-/// A request in flight.
-pub struct Entry(Arc<AtomicUsize>);
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn activate(
-    snapshot: Snapshot,
-    registry: &Registry,
-    kept: impl Fn(&str) -> Option<Arc<Budget>>,
-) -> Active {
-    let budgets = snapshot
-        .models
-        .keys()
-        .map(|alias| (alias.clone(), kept(alias.as_str()).unwrap_or_default()))
-        .collect();
-    let pools = registry.pools(&snapshot);
-    Active { snapshot: Arc::new(snapshot), pools, budgets }
 }

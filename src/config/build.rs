@@ -17,6 +17,8 @@ mod template;
 mod tls;
 mod url;
 
+pub use tls::certified_key;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

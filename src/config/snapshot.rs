@@ -81,7 +81,7 @@ pub struct Listener {
 }
 
 /// A certificate chain and its private key, as PEM files; re-read on reload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TlsFiles {
     /// The chain, leaf first.
     pub cert_file: PathBuf,

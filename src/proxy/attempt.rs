@@ -10,11 +10,12 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{OrErr, Result};
 use tokio::time::Instant;
 
-use super::exchange::{Exchange, request_id_value};
+use super::exchange::{Exchange, request_id_value, unprepared};
 use crate::route;
 use crate::stream::Meter;
 use crate::upstream::Pick;
-use crate::usage::{AttemptRecord, Outcome, TokenUsage};
+use crate::types::TokenUsage;
+use crate::usage::{AttemptRecord, Outcome};
 
 /// The client's headers that go upstream. Everything else stays here: credentials above all.
 const REQUEST_HEADERS: [HeaderName; 8] = [
@@ -61,14 +62,18 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Picks an endpoint and rewrites the body for it; `None` where no endpoint is left.
-    pub fn start(exchange: &mut Exchange) -> Option<Self> {
+    /// Picks an endpoint and rewrites the body for it.
+    ///
+    /// # Errors
+    /// `Internal` where the alias has no endpoint at all, which the configuration rules out.
+    pub fn start(exchange: &mut Exchange) -> Result<Self> {
         let started = Instant::now();
-        let pick = exchange.pool.pick(exchange.hash, &exchange.tried, started.into_std())?;
-        exchange.tried.add(&pick);
+        let pick = exchange.pool.pick(exchange.hash, &mut exchange.tried, started.into_std());
+        let pick = pick.ok_or_else(unprepared)?;
         exchange.attempts_made += 1;
         let body = exchange.request.body_for(pick.target());
-        Some(Self {
+        let body = body.or_err(pingora::ErrorType::InternalError, "rewriting the body")?;
+        Ok(Self {
             pick,
             body,
             started,
@@ -81,9 +86,16 @@ impl Attempt {
     }
 
     /// How to connect, within what is left of the request's time.
-    pub fn peer(&self, exchange: &Exchange) -> Box<HttpPeer> {
-        let connect = exchange.pool.model.timeouts.connect.min(exchange.deadline.left());
-        self.pick.endpoint().peer(connect)
+    ///
+    /// # Errors
+    /// Where the endpoint's name is not resolved: the attempt then fails as one that found no
+    /// connection.
+    pub fn peer(&mut self, exchange: &Exchange) -> Result<Box<HttpPeer>> {
+        let left = exchange.deadline.left();
+        let peer = self.pick.peer(&exchange.pool.model.timeouts, left, std::time::Instant::now());
+        peer.ok_or_else(|| {
+            pingora::Error::explain(pingora::ErrorType::ConnectNoRoute, "no address is known")
+        })
     }
 
     /// The answer's header is passed on: what the client may see of it, and a meter for its body.
@@ -94,7 +106,9 @@ impl Attempt {
         request_id: &str,
     ) -> Result<()> {
         self.first_byte = Some(self.started.elapsed());
-        self.status = Some(response.status.as_u16());
+        let status = response.status.as_u16();
+        self.status = Some(status);
+        self.pick.answered(status, std::time::Instant::now());
         exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes);
         let meter = Meter::of(response, &exchange.request);
         *response = response_header(response, meter.may_cut(), request_id)?;
@@ -112,6 +126,11 @@ impl Attempt {
         }
     }
 
+    /// Whether the answer is a stream of events.
+    pub fn sends_events(&self) -> bool {
+        self.meter.as_ref().is_some_and(Meter::is_stream)
+    }
+
     /// The tokens that the answer reported so far.
     pub fn tokens(&self) -> Option<TokenUsage> {
         self.meter.as_ref().and_then(Meter::tokens)
@@ -119,8 +138,7 @@ impl Attempt {
 
     /// Reports the outcome to the endpoint's health, and says what the attempt was.
     pub fn end(self, outcome: Outcome, retry_after: Option<Duration>) -> AttemptRecord {
-        self.pick.report(outcome, self.first_byte, retry_after);
-        AttemptRecord {
+        let record = AttemptRecord {
             target: self.pick.metrics().clone(),
             model: self.pick.target().model.clone(),
             outcome,
@@ -129,7 +147,9 @@ impl Attempt {
             total: self.started.elapsed(),
             request_bytes: self.body.len() as u64,
             response_bytes: self.response_bytes,
-        }
+        };
+        self.pick.report(outcome, retry_after, std::time::Instant::now());
+        record
     }
 }
 

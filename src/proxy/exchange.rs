@@ -18,21 +18,21 @@ use tokio::time::Instant;
 
 use super::attempt::{self, Attempt};
 use super::deadline::Deadline;
+use super::failure;
 use super::held::Hold;
 use super::request_id;
 use crate::config::snapshot::Key;
 use crate::error::{Error, Kind};
 use crate::request::Request;
-use crate::retry::budget::Budget;
-use crate::state::Entry;
-use crate::types::Operation;
+use crate::telemetry::metrics::{AliasMetrics, InFlight};
+use crate::types::{Operation, TokenUsage};
 use crate::upstream::{Pool, Tried};
-use crate::usage::{AttemptRecord, Outcome, TokenUsage, UsageRecord};
+use crate::usage::{AttemptRecord, Outcome, UsageRecord};
 
 /// What is known of a request from its first hook to its last.
 pub struct Context {
     /// Counts the request as in flight until it ends.
-    _entry: Entry,
+    _in_flight: InFlight,
     /// The gateway's name for the request.
     pub request_id: Box<str>,
     /// When its header had been read.
@@ -43,6 +43,8 @@ pub struct Context {
     pub operation: Option<Operation>,
     /// Who asks.
     pub caller: Option<Arc<Key>>,
+    /// The alias asked for, once it is known to exist.
+    pub model: Option<Arc<AliasMetrics>>,
     /// The body's size.
     pub request_bytes: u64,
     /// The bytes of the body sent to the client.
@@ -57,6 +59,8 @@ pub struct Context {
     pub exchange: Option<Exchange>,
     /// Present while an upstream works.
     pub attempt: Option<Attempt>,
+    /// Whether what the client has received is a stream of events.
+    pub sends_events: bool,
     /// The attempts that have ended.
     attempts: SmallVec<[AttemptRecord; 2]>,
     /// As the last answer reported.
@@ -67,8 +71,6 @@ pub struct Context {
 pub struct Exchange {
     /// Where it may go.
     pub pool: Arc<Pool>,
-    /// The retries that its alias may still make.
-    pub budget: Arc<Budget>,
     /// What is sent.
     pub request: Request,
     /// The value a consistent hash is taken of.
@@ -77,7 +79,7 @@ pub struct Exchange {
     pub deadline: Arc<Deadline>,
     /// Where it has been.
     pub tried: Tried,
-    /// Attempts begun.
+    /// Attempts that count.
     pub attempts_made: usize,
     /// Whether the one free retry of a connection gone stale was used.
     pub stale_retried: bool,
@@ -89,14 +91,15 @@ pub struct Exchange {
 
 impl Context {
     /// The context of a request whose header has just been read.
-    pub fn new(entry: Entry) -> Self {
+    pub fn new(in_flight: InFlight) -> Self {
         Self {
-            _entry: entry,
+            _in_flight: in_flight,
             request_id: request_id::next(),
             started: Instant::now(),
             started_at: SystemTime::now(),
             operation: None,
             caller: None,
+            model: None,
             request_bytes: 0,
             response_bytes: 0,
             first_byte: None,
@@ -104,6 +107,7 @@ impl Context {
             failure: None,
             exchange: None,
             attempt: None,
+            sends_events: false,
             attempts: SmallVec::new(),
             tokens: None,
         }
@@ -118,17 +122,12 @@ impl Context {
     /// Picks an endpoint and makes the attempt's body.
     ///
     /// # Errors
-    /// `Internal` where no endpoint is left, which the retry table rules out.
+    /// Where no address of the endpoint is known: as any failure to connect.
     pub fn start_attempt(&mut self) -> Result<Box<HttpPeer>> {
         let Some(exchange) = &mut self.exchange else { return Err(unprepared()) };
-        match Attempt::start(exchange) {
-            Some(attempt) => {
-                let peer = attempt.peer(exchange);
-                self.attempt = Some(attempt);
-                Ok(peer)
-            }
-            None => Err(unprepared()),
-        }
+        let attempt = Attempt::start(exchange)?;
+        let peer = self.attempt.insert(attempt).peer(exchange);
+        peer.map_err(|error| failure::connect(self, error))
     }
 
     /// A connection is there.
@@ -158,12 +157,13 @@ impl Context {
     /// # Errors
     /// One with `retry` set where another attempt is made; the failure's own where none is.
     pub fn answered(&mut self, response: &mut ResponseHeader) -> Result<()> {
-        super::failure::status(self, response)?;
+        failure::status(self, response)?;
         let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) else {
             return Err(unprepared());
         };
         attempt.answered(exchange, response, &self.request_id)?;
         self.status = Some(response.status.as_u16());
+        self.sends_events = attempt.sends_events();
         Ok(())
     }
 
@@ -223,7 +223,7 @@ impl Context {
             path: header.uri.path().into(),
             operation: self.operation,
             caller: self.caller.take(),
-            model: self.exchange.as_ref().map(|exchange| exchange.pool.metrics.clone()),
+            model: self.model.take(),
             stream: self.exchange.as_ref().is_some_and(|exchange| exchange.request.stream),
             status: self.status.unwrap_or(Kind::ClientGone.status()),
             error: failure.as_ref().map(|failure| failure.kind),

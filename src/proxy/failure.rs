@@ -97,7 +97,7 @@ fn conclude(
         total: exchange.pool.model.timeouts.total,
     };
     let kind = match retry::decide(outcome, policy, progress) {
-        Verdict::Again if exchange.budget.withdraw(policy, Instant::now().into_std()) => {
+        Verdict::Again if exchange.pool.budget.withdraw(policy, Instant::now().into_std()) => {
             return true;
         }
         Verdict::Again => retry::kind(outcome),

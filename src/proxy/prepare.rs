@@ -1,6 +1,5 @@
 //! Everything between a request's header and its first attempt: one line a step, in order.
 
-use std::hash::BuildHasher;
 use std::sync::{Arc, LazyLock};
 
 use ahash::RandomState;
@@ -17,11 +16,10 @@ use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
 use crate::dialect::openai;
-use crate::error::{Error, Kind, Result};
-use crate::request::{Request, Rewriting};
+use crate::error::Result;
+use crate::request::{Draft, Request, Rewriting};
 use crate::route::{self, Route};
 use crate::state::{Active, State};
-use crate::types::Operation;
 use crate::upstream::{Pool, Tried};
 
 /// What follows.
@@ -46,12 +44,13 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let Route::Model(operation) = route else { return models(route, &active, &caller) };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
-    let request = read_request(operation, session.req_header(), body)?;
-    let pool = route::resolve(&active.pools, &caller, request.model())?;
-    ctx.model = Some(pool.metrics.clone());
-    let request = rewrite(request, &pool, &caller, session.req_header())?;
-    let hash = hash(&pool, &request, &caller, session.req_header());
-    Ok(Next::Forward(Box::new(exchange(&active, pool, request, hash, ctx)?)))
+    let header = session.req_header();
+    let draft = Draft::read(operation, header.headers.get(CONTENT_TYPE), &body)?;
+    let pool = route::resolve(&active.pools, &caller, draft.model())?;
+    ctx.model = pool.metrics().cloned();
+    let request = rewrite(draft, &pool, &caller, header)?;
+    let hash = hash(&pool, &request, &caller, header);
+    Ok(Next::Forward(Box::new(exchange(pool, request, hash, ctx))))
 }
 
 /// A leaving process closes each connection behind its next answer.
@@ -78,12 +77,8 @@ async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
     body::read(session, limits).await
 }
 
-fn read_request(operation: Operation, header: &RequestHeader, body: Bytes) -> Result<Request> {
-    Request::read(operation, header.headers.get(CONTENT_TYPE), body)
-}
-
 fn rewrite(
-    mut request: Request,
+    draft: Draft<'_>,
     pool: &Pool,
     caller: &Key,
     header: &RequestHeader,
@@ -95,8 +90,7 @@ fn rewrite(
         headers: &header.headers,
         today: Utc::now().date_naive(),
     };
-    request.rewrite(&rewriting)?;
-    Ok(request)
+    draft.rewrite(&rewriting)
 }
 
 /// The value that a consistent hash goes by: the same in every process and after a restart.
@@ -114,19 +108,15 @@ fn hash(pool: &Pool, request: &Request, caller: &Key, header: &RequestHeader) ->
 }
 
 fn exchange(
-    active: &Active,
     pool: Arc<Pool>,
     request: Request,
     hash: Option<u64>,
     ctx: &Context,
-) -> Result<Exchange> {
-    let budget = active.budget(pool.model.alias.as_str()).cloned();
-    let budget = budget.ok_or_else(|| Error::new(Kind::Internal, "The gateway failed."))?;
-    budget.deposit(ctx.started.into_std());
+) -> Exchange {
+    pool.budget.deposit(ctx.started.into_std());
     let deadline = Arc::new(Deadline::new(ctx.started, pool.model.timeouts.total));
-    Ok(Exchange {
+    Exchange {
         pool,
-        budget,
         request,
         hash,
         deadline,
@@ -135,5 +125,5 @@ fn exchange(
         stale_retried: false,
         retry_after: None,
         hold: None,
-    })
+    }
 }

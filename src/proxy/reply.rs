@@ -85,7 +85,7 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
 
 /// Ends a stream that has begun with an error event.
 async fn end_stream(session: &mut Session, ctx: &mut Context, error: &Error) -> Result<()> {
-    if !ctx.answers_with_events() {
+    if !ctx.sends_events {
         session.shutdown().await;
         return Ok(());
     }

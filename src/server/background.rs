@@ -51,8 +51,8 @@ impl BackgroundService for Work {
         let checks = upstream::Checks::new(self.state.registry.clone());
         let names = upstream::Resolver::new(self.state.registry.clone());
         tokio::select! {
-            () = checks.run() => {}
-            () = names.run() => {}
+            () = checks.start(shutdown.clone()) => {}
+            () = names.start(shutdown.clone()) => {}
             () = self.reloader.watch() => {}
             () = self.signals() => {}
             _ = shutdown.changed() => {}

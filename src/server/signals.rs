@@ -11,6 +11,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,8 +44,8 @@ impl ShutdownSignalWatch for Watch {
     async fn recv(&self) -> ShutdownSignal {
         let signal = UnixShutdownSignalWatch.recv().await;
         if !matches!(signal, ShutdownSignal::FastShutdown) {
-            self.state.drain();
-            info!("leaving: {} requests in flight", self.state.in_flight());
+            self.state.draining.store(true, Ordering::Relaxed);
+            info!("leaving: {} requests in flight", self.state.metrics.in_flight());
         }
         signal
     }
@@ -64,7 +65,7 @@ pub fn leave_when_drained(server: &Server, state: &Arc<State>, pid_file: PathBuf
             }
         }
         let began = Instant::now();
-        while began.elapsed() < LINGER || state.in_flight() > 0 {
+        while began.elapsed() < LINGER || state.metrics.in_flight() > 0 {
             thread::sleep(DRAIN_POLL);
         }
         info!("left: every request has ended");

@@ -10,7 +10,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::config::snapshot::{Listener, TlsFiles};
-use crate::config::tls::certified_key;
+use crate::config::certified_key;
 
 /// The certificate of each listener that has one.
 pub struct Certificates {

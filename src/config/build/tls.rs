@@ -1,6 +1,6 @@
 //! Certificates and keys: that the files are there, can be parsed, and belong together.
 //!
-//! Only checked here: the server reads them again when it takes the snapshot into use.
+//! A check reads them and forgets them; the server reads them again to use them.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+use super::super::snapshot::TlsFiles;
 use super::super::spot::Spot;
 
 /// The largest PEM file, in bytes: the system's own bundle of roots has about 200 KiB.
@@ -20,13 +21,34 @@ pub(super) fn pair(cert_file: &Path, key_file: &Path, cert_at: &Spot<'_>, key_at
     let chain = reported(certificates(cert_file), cert_at);
     let key = reported(private_key(key_file), key_at);
     let (Some(chain), Some(key)) = (chain, key) else { return };
-    if let Err(error) = CertifiedKey::from_der(chain, key, &ring::default_provider()) {
-        key_at.refuse(format!(
+    if let Err(why) = together(chain, key, cert_file, key_file) {
+        key_at.refuse(why);
+    }
+}
+
+/// Reads a listener's certificate chain and private key, for use.
+///
+/// # Errors
+/// A sentence that names the file at fault.
+pub fn certified_key(files: &TlsFiles) -> Result<CertifiedKey, String> {
+    let chain = certificates(&files.cert_file)?;
+    let key = private_key(&files.key_file)?;
+    together(chain, key, &files.cert_file, &files.key_file)
+}
+
+fn together(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    cert_file: &Path,
+    key_file: &Path,
+) -> Result<CertifiedKey, String> {
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| {
+        format!(
             "`{}` is not the key of the first certificate in `{}`: {error}",
             key_file.display(),
             cert_file.display()
-        ));
-    }
+        )
+    })
 }
 
 /// Checks a file of roots to trust.

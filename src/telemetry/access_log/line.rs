@@ -11,8 +11,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
 use crate::error::Kind;
-use crate::types::Operation;
-use crate::usage::{AttemptRecord, TokenUsage, UsageRecord};
+use crate::types::{Operation, TokenUsage};
+use crate::usage::{AttemptRecord, UsageRecord};
 
 /// The longest text logged of what a client chose, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::super::shard::Sharded;
 use super::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::slots;
-use crate::types::{EndpointId, ModelAlias};
+use crate::types::{EndpointId, ModelAlias, TokenUsage};
 use crate::upstream::Ejection;
-use crate::usage::{AttemptRecord, TokenUsage, UsageRecord};
+use crate::usage::{AttemptRecord, UsageRecord};
 
 /// The counters of one alias: all that is known without an endpoint.
 pub struct AliasMetrics {

@@ -96,14 +96,13 @@ pub(super) const fn ejection(reason: Ejection) -> usize {
 }
 
 /// `outcome` of a reload.
-pub(super) const RELOADS: [&str; 3] = ["applied", "unchanged", "refused"];
+pub(super) const RELOADS: [&str; 2] = ["applied", "refused"];
 
 /// The slot of a reload's outcome.
 pub(super) const fn reload(outcome: reload::Outcome) -> usize {
     match outcome {
         reload::Outcome::Applied => 0,
-        reload::Outcome::Unchanged => 1,
-        reload::Outcome::Refused => 2,
+        reload::Outcome::Refused => 1,
     }
 }
 
