@@ -87,7 +87,7 @@ fn run(command: Command) -> io::Result<ExitCode> {
         },
         Command::Key { command: KeyCommand::New } => {
             let key = keys::generate().map_err(io::Error::other)?;
-            writeln!(out, "key:  {}\nhash: {}", key.text, key.hash)?;
+            writeln!(out, "key:  {}\nhash: {}", key.text.expose(), keys::render(&key.hash))?;
         }
         Command::Key { command: KeyCommand::Hash { key } } => {
             let key = match key {
