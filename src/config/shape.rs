@@ -165,7 +165,7 @@ fn types(schema: &Json) -> impl Iterator<Item = &str> {
 }
 
 /// The names of an enumeration: `enum`, or `oneOf` with a `const` and a description each.
-fn choices(schema: &Json) -> Option<Vec<&str>> {
+pub(super) fn choices(schema: &Json) -> Option<Vec<&str>> {
     if let Some(options) = schema.get("oneOf").and_then(Json::as_array) {
         return Some(options.iter().filter_map(|option| option.get("const")?.as_str()).collect());
     }
