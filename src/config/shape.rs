@@ -3,8 +3,8 @@
 //!
 //! The schema is the one that `tollgate schema` prints, derived from our own types: the few
 //! keywords that occur in it are understood here, which leaves the wording of messages, the
-//! suggestions and the silence about secrets in our hands. `tests::every_keyword_of_the_schema_is_understood`
-//! fails when a type brings a new one.
+//! suggestions and the silence about secrets in our hands. The test
+//! `every_keyword_of_the_schema_is_understood` fails when a type brings a new one.
 
 use serde_json::{Map, Number, Value as Json};
 

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-use super::super::problems::Report;
-use super::super::spot::Spot;
-use super::super::yaml::{self, Node, Value};
-use super::super::{schema_value, shape};
 use super::keys_of_the_schema;
 use crate::config::build::Surroundings;
 use crate::config::parse_within;
+use crate::config::problems::Report;
 use crate::config::snapshot::Snapshot;
+use crate::config::spot::Spot;
+use crate::config::yaml::{self, Node, Value};
+use crate::config::{schema_value, shape};
 use crate::types::Revision;
 
 fn conf() -> PathBuf {

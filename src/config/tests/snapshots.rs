@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-use super::super::snapshot::{AccessLog, Balance, HashOn, Piece, Position, Timeouts};
 use super::{keys_of_the_schema, parse_in, snapshot};
 use crate::config::listener_changes;
+use crate::config::snapshot::{AccessLog, Balance, HashOn, Piece, Position, Timeouts};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -88,7 +88,7 @@ fn candidates_become_levels_of_targets() {
         .levels
         .iter()
         .map(|level| {
-            let target = |target: &super::super::snapshot::Target| {
+            let target = |target: &crate::config::snapshot::Target| {
                 let id = target.endpoint.id.to_string();
                 (id, target.model.to_string(), target.candidate, target.weight)
             };
