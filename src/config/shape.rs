@@ -3,8 +3,8 @@
 //!
 //! The schema is the one that `tollgate schema` prints, derived from our own types: the few
 //! keywords that occur in it are understood here, which leaves the wording of messages, the
-//! suggestions and the silence about secrets in our hands. `tests::every_keyword_of_the_schema_is_understood`
-//! fails when a type brings a new one.
+//! suggestions and the silence about secrets in our hands. The test
+//! `every_keyword_of_the_schema_is_understood` fails when a type brings a new one.
 
 use serde_json::{Map, Number, Value as Json};
 
@@ -165,7 +165,7 @@ fn types(schema: &Json) -> impl Iterator<Item = &str> {
 }
 
 /// The names of an enumeration: `enum`, or `oneOf` with a `const` and a description each.
-fn choices(schema: &Json) -> Option<Vec<&str>> {
+pub(super) fn choices(schema: &Json) -> Option<Vec<&str>> {
     if let Some(options) = schema.get("oneOf").and_then(Json::as_array) {
         return Some(options.iter().filter_map(|option| option.get("const")?.as_str()).collect());
     }

@@ -14,8 +14,8 @@ use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter, Options, Sp
 
 use super::problems::{Mark, Problem};
 
-/// Values and keys in one file.
-const NODES_MAX: usize = 2_000_000;
+/// Values and keys in one file: about 150,000 virtual keys.
+const NODES_MAX: usize = 1_000_000;
 
 /// How deep values may lie in one another.
 const DEPTH_MAX: usize = 32;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
 
-use super::super::spot::Spot;
+use crate::config::spot::Spot;
 
 /// Headers in which a client may send its credential.
 pub(super) const CREDENTIALS: [&str; 6] =

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::super::problems::unknown;
-use super::super::raw;
-use super::super::snapshot::{Key, KeyDigest, PromptMessage};
-use super::super::spot::Spot;
 use super::{name, rewrite};
+use crate::config::problems::unknown;
+use crate::config::raw;
+use crate::config::snapshot::{Key, KeyDigest, PromptMessage};
+use crate::config::spot::Spot;
 use crate::keys;
 use crate::types::{KeyId, ModelAlias, TenantId};
 

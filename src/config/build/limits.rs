@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::raw;
-use super::super::snapshot::{Retry, Timeouts};
-use super::super::spot::Spot;
+use crate::config::raw;
+use crate::config::snapshot::{Retry, Timeouts};
+use crate::config::spot::Spot;
 
 /// The longest time that may be set: seven days.
 const TIME_MS_MAX: u64 = 7 * 24 * 3600 * 1000;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::super::problems::unknown;
-use super::super::raw;
-use super::super::snapshot::{Balance, Endpoint, HashOn, Level, Model, Retry, Target, Timeouts};
-use super::super::spot::Spot;
 use super::provider::Providers;
 use super::shares::{Share, WEIGHT_MAX, whole};
 use super::{limits, name, rewrite};
+use crate::config::problems::unknown;
+use crate::config::raw;
+use crate::config::snapshot::{Balance, Endpoint, HashOn, Level, Model, Retry, Target, Timeouts};
+use crate::config::spot::Spot;
 use crate::types::{ModelAlias, ModelName};
 
 /// What holds for a model that says nothing else.

@@ -7,13 +7,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, header};
 use rustls::pki_types::ServerName;
 
-use super::super::raw;
-use super::super::snapshot::{ActiveHealth, Dialect, Endpoint, PassiveHealth, UpstreamTls};
-use super::super::spot::Spot;
 use super::limits::{millis, millis_or_zero, within};
 use super::shares::WEIGHT_MAX;
 use super::url::Base;
 use super::{Surroundings, headers, name, secret, tls, url};
+use crate::config::raw;
+use crate::config::snapshot::{ActiveHealth, Dialect, Endpoint, PassiveHealth, UpstreamTls};
+use crate::config::spot::Spot;
 use crate::types::{EndpointId, ProviderId};
 
 /// Endpoints by provider. A provider whose endpoints were all refused has none.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Number;
 
-use super::super::raw;
-use super::super::snapshot::{Piece, Position, PromptMessage, Rewrite};
-use super::super::spot::Spot;
 use super::template;
+use crate::config::raw::rewrite as raw;
+use crate::config::snapshot::{Piece, Position, PromptMessage, Rewrite};
+use crate::config::spot::Spot;
 
 /// Members that decide what a request is: the gateway reads them, and `rewrite` leaves them alone.
 const OF_THE_CLIENT: [&str; 3] = ["model", "messages", "stream"];

@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::super::raw::SecretRef;
-use super::super::spot::Spot;
 use super::Surroundings;
+use crate::config::raw::SecretRef;
+use crate::config::spot::Spot;
 use crate::types::Secret;
 
 /// The longest secret, in bytes: a service account's token is about 2 KiB.

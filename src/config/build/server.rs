@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use super::super::raw;
-use super::super::snapshot::{Admin, Listener, Server, TlsFiles};
-use super::super::spot::Spot;
 use super::limits::{millis, seconds, seconds_or_zero, within};
 use super::{Surroundings, secret, tls};
+use crate::config::raw;
+use crate::config::snapshot::{Admin, Listener, Server, TlsFiles};
+use crate::config::spot::Spot;
 
 const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);

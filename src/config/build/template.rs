@@ -2,9 +2,9 @@
 
 use http::HeaderName;
 
-use super::super::problems::unknown;
-use super::super::snapshot::Piece;
 use super::headers::CREDENTIALS;
+use crate::config::problems::unknown;
+use crate::config::snapshot::Piece;
 
 /// What may stand between the braces.
 const VARIABLES: [&str; 5] = ["tenant", "key", "model", "date", "header.NAME"];

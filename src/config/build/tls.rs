@@ -10,8 +10,8 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::super::snapshot::TlsFiles;
-use super::super::spot::Spot;
+use crate::config::snapshot::TlsFiles;
+use crate::config::spot::Spot;
 
 /// The largest PEM file, in bytes: the system's own bundle of roots has about 200 KiB.
 const PEM_BYTES_MAX: u64 = 4 << 20;
