@@ -4,12 +4,11 @@
 //! then `AccessLog::write` takes it. Both touch only memory of the calling thread, so that
 //! worker threads do not wait for each other; totals are made when someone asks for them.
 
-mod shard;
-
-pub mod metrics;
-
 pub mod access_log;
 pub mod log;
+pub mod metrics;
+
+mod shard;
 
 #[cfg(test)]
 pub(crate) mod fixture;

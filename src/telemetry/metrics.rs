@@ -6,7 +6,6 @@
 //! make one. Samples are put together only when someone asks, by [`Metrics::render`].
 
 mod cells;
-mod handles;
 mod page;
 mod render;
 mod slots;
@@ -15,18 +14,18 @@ mod slots;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
 
-use self::cells::Counts;
-pub use self::handles::{AliasMetrics, EndpointMetrics, TargetMetrics};
+use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::shard::{Sharded, thread_number};
 use crate::config::reload;
 use crate::config::snapshot::Snapshot;
 use crate::types::{EndpointId, ModelAlias, Revision};
-use crate::usage::UsageRecord;
+use crate::upstream::Ejection;
+use crate::usage::{AttemptRecord, TokenUsage, UsageRecord};
 
 /// `Content-Type` of what [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -197,5 +196,158 @@ impl Handles {
         let entry = self.endpoints.entry(id.clone());
         let new = || Arc::new(EndpointMetrics::new(id.clone(), threads));
         Arc::clone(entry.or_insert_with(new))
+    }
+}
+
+/// The counters of one alias: all that is known without an endpoint.
+pub struct AliasMetrics {
+    alias: ModelAlias,
+    shards: Sharded<AliasCells>,
+}
+
+#[derive(Default)]
+struct AliasCells {
+    /// By operation, and within it by status.
+    requests: Counts<{ slots::OPERATIONS * slots::STATUSES.len() }>,
+    retries: Counts<{ slots::OUTCOMES.len() }>,
+    duration: Histogram,
+    first_byte: Histogram,
+    overhead: Histogram,
+    request_bytes: Counts<1>,
+    response_bytes: Counts<1>,
+}
+
+impl AliasMetrics {
+    fn new(alias: ModelAlias, threads: usize) -> Self {
+        Self { alias, shards: Sharded::new(threads, AliasCells::default) }
+    }
+
+    /// The alias's name; empty for requests that named no alias that exists.
+    pub fn alias(&self) -> &ModelAlias {
+        &self.alias
+    }
+
+    fn record(&self, thread: usize, record: &UsageRecord) {
+        let cells = self.shards.at(thread);
+        let status = slots::status(record.status);
+        let operation = slots::operation(record.operation);
+        cells.requests.add(operation * slots::STATUSES.len() + status, 1);
+        cells.duration.observe(&REQUEST_BOUNDS, record.total);
+        if let Some(first_byte) = record.first_byte {
+            cells.first_byte.observe(&REQUEST_BOUNDS, first_byte);
+        }
+        cells.overhead.observe(&OVERHEAD_BOUNDS, record.overhead());
+        cells.request_bytes.add(0, record.request_bytes);
+        cells.response_bytes.add(0, record.response_bytes);
+        // Whatever was followed by another attempt was the reason for it.
+        if let Some((_last, retried)) = record.attempts.split_last() {
+            for attempt in retried {
+                cells.retries.add(slots::outcome(attempt.outcome), 1);
+            }
+        }
+    }
+}
+
+/// The counters of one endpoint.
+pub struct EndpointMetrics {
+    id: EndpointId,
+    shards: Sharded<EndpointCells>,
+    healthy: AtomicBool,
+    in_flight: AtomicUsize,
+}
+
+#[derive(Default)]
+struct EndpointCells {
+    first_byte: Histogram,
+    duration: Histogram,
+    ejections: Counts<{ slots::EJECTIONS.len() }>,
+    /// New ones, then reused ones.
+    connections: Counts<2>,
+    request_bytes: Counts<1>,
+    response_bytes: Counts<1>,
+}
+
+impl EndpointMetrics {
+    fn new(id: EndpointId, threads: usize) -> Self {
+        Self {
+            id,
+            shards: Sharded::new(threads, EndpointCells::default),
+            healthy: AtomicBool::new(true),
+            in_flight: AtomicUsize::new(0),
+        }
+    }
+
+    /// The endpoint's name.
+    pub fn id(&self) -> &EndpointId {
+        &self.id
+    }
+
+    /// Counts one ejection.
+    pub fn ejected(&self, reason: Ejection) {
+        self.shards.mine().ejections.add(slots::ejection(reason), 1);
+    }
+
+    /// Says how the endpoint stands; called when metrics are asked for.
+    pub fn publish(&self, healthy: bool, in_flight: usize) {
+        self.healthy.store(healthy, Ordering::Relaxed);
+        self.in_flight.store(in_flight, Ordering::Relaxed);
+    }
+
+    fn record(&self, thread: usize, attempt: &AttemptRecord) {
+        let cells = self.shards.at(thread);
+        if let Some(first_byte) = attempt.first_byte {
+            cells.first_byte.observe(&REQUEST_BOUNDS, first_byte);
+        }
+        // An attempt without a connection says nothing of how long the endpoint takes.
+        if let Some(reused) = attempt.reused {
+            cells.connections.add(usize::from(reused), 1);
+            cells.duration.observe(&REQUEST_BOUNDS, attempt.total);
+        }
+        cells.request_bytes.add(0, attempt.request_bytes);
+        cells.response_bytes.add(0, attempt.response_bytes);
+    }
+}
+
+/// The counters of one alias at one endpoint.
+pub struct TargetMetrics {
+    alias: Arc<AliasMetrics>,
+    endpoint: Arc<EndpointMetrics>,
+    shards: Sharded<TargetCells>,
+}
+
+#[derive(Default)]
+struct TargetCells {
+    attempts: Counts<{ slots::OUTCOMES.len() }>,
+    tokens: Counts<{ slots::TOKENS.len() }>,
+}
+
+impl TargetMetrics {
+    fn new(alias: Arc<AliasMetrics>, endpoint: Arc<EndpointMetrics>, threads: usize) -> Self {
+        Self { alias, endpoint, shards: Sharded::new(threads, TargetCells::default) }
+    }
+
+    /// The alias's handles.
+    pub fn alias(&self) -> &Arc<AliasMetrics> {
+        &self.alias
+    }
+
+    /// The endpoint's handles.
+    pub fn endpoint(&self) -> &Arc<EndpointMetrics> {
+        &self.endpoint
+    }
+
+    fn record(&self, thread: usize, attempt: &AttemptRecord) {
+        self.shards.at(thread).attempts.add(slots::outcome(attempt.outcome), 1);
+        self.endpoint.record(thread, attempt);
+    }
+
+    fn count_tokens(&self, thread: usize, tokens: &TokenUsage) {
+        let TokenUsage { input, cache_read, cache_write, output, reasoning } = *tokens;
+        let cells = self.shards.at(thread);
+        for (slot, count) in
+            [input, cache_read, cache_write, output, reasoning].into_iter().enumerate()
+        {
+            cells.tokens.add(slot, count);
+        }
     }
 }

@@ -6,9 +6,8 @@ use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 
 use super::cells::{OVERHEAD_BOUNDS, REQUEST_BOUNDS, distribution, sum};
-use super::handles::{AliasMetrics, EndpointMetrics, TargetMetrics};
 use super::page::{Family, Page};
-use super::{Handles, Metrics, slots};
+use super::{AliasMetrics, EndpointMetrics, Handles, Metrics, TargetMetrics, slots};
 use crate::error::Kind;
 
 /// Every family that has a sample.
