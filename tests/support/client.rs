@@ -44,6 +44,12 @@ impl Client {
         Self::with(base, |builder| builder.add_root_certificate(root).tls_info(true))
     }
 
+    /// TLS, trusting one authority, with HTTP/1 only.
+    pub fn tls_http1(base: String, authority_pem: &str) -> Self {
+        let root = Certificate::from_pem(authority_pem.as_bytes()).expect("a certificate");
+        Self::with(base, |builder| builder.add_root_certificate(root).http1_only())
+    }
+
     fn with(base: String, kind: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
         install_provider();
         let builder = ClientBuilder::new().no_proxy().timeout(PATIENCE).tcp_nodelay(true);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
+use reqwest::tls::TlsInfo;
 use reqwest::{RequestBuilder, Version};
 use serde_json::Value;
 
@@ -16,6 +17,8 @@ pub struct Reply {
     pub body: Bytes,
     /// HTTP/1.1 or HTTP/2.
     pub version: Version,
+    /// The server's certificate in DER, where TLS was spoken.
+    pub certificate: Option<Vec<u8>>,
 }
 
 impl Reply {
@@ -29,7 +32,9 @@ impl Reply {
         let response = request.send().await?;
         let (status, version) = (response.status().as_u16(), response.version());
         let headers = response.headers().clone();
-        Ok(Self { status, headers, version, body: response.bytes().await? })
+        let tls = response.extensions().get::<TlsInfo>();
+        let certificate = tls.and_then(TlsInfo::peer_certificate).map(<[u8]>::to_vec);
+        Ok(Self { status, headers, version, certificate, body: response.bytes().await? })
     }
 
     /// The body as text.
