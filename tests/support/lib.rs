@@ -21,7 +21,7 @@
 //! own. Nothing sleeps for a fixed time: waiting is for an event, with [`wait::PATIENCE`] as the
 //! bound. It knows the gateway only from outside: it must not depend on the `tollgate` library.
 
-pub use reqwest::{Method, RequestBuilder, Version};
+pub use reqwest::{Method, RequestBuilder, Result as Attempted, Version};
 
 pub mod answer;
 pub mod client;
