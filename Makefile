@@ -1,0 +1,43 @@
+# Everything that is done with this repository. CI runs these targets and nothing else.
+
+SHELL := /bin/bash
+# Where rustup puts cargo: a fresh installation is not yet in everyone's PATH.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+.DEFAULT_GOAL := help
+
+.PHONY: help setup build run setup-tests test check fmt bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what the build needs: Rust, cmake, a C compiler
+	@scripts/need.sh cargo=rustup cmake=cmake cc=gcc
+
+build: setup ## Build the release binary, target/release/tollgate
+	cargo build --release --locked
+
+run: build ## Start the demo: a simulated model server and the gateway; Ctrl-C stops both
+	@scripts/run.sh
+
+setup-tests: setup ## Install what the tests need: promtool, Python and Node with the SDKs
+	@scripts/setup-tests.sh
+
+test: setup-tests ## Run all tests
+	cargo test --workspace --locked --no-fail-fast
+
+check: setup-tests ## Everything CI asks for: format, lints, tests, house rules, conf/
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --workspace --locked --no-fail-fast
+	@scripts/check-conf.sh target/debug/tollgate
+
+fmt: ## Format the code
+	cargo fmt --all
+
+bench: setup ## Measure the gateway beside stock Pingora, in one run
+	@scripts/need.sh wrk=wrk curl=curl
+	@scripts/bench.sh
+
+clean: ## Remove everything that was built or installed here
+	cargo clean
+	rm -rf tests/sdk/node_modules
