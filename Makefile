@@ -35,8 +35,9 @@ fmt: ## Format the code
 	cargo fmt --all
 
 bench: setup ## Measure the gateway beside stock Pingora, in one run
-	@scripts/need.sh wrk=wrk curl=curl
-	@scripts/bench.sh
+	@scripts/need.sh wrk=wrk python3=python3
+	cargo build --release --locked --bins --examples
+	benches/compare.py --bin target/release
 
 clean: ## Remove everything that was built or installed here
 	cargo clean

@@ -40,7 +40,10 @@ pub fn authenticate(
         ));
     };
     if !key.enabled {
-        return Err(Error::new(Kind::KeyDisabled, format!("The API key `{}` is disabled.", key.id)));
+        return Err(Error::new(
+            Kind::KeyDisabled,
+            format!("The API key `{}` is disabled.", key.id),
+        ));
     }
     if let Some(end) = key.expires_at.filter(|end| *end <= now) {
         return Err(Error::new(
@@ -57,13 +60,14 @@ fn credential(headers: &HeaderMap) -> Result<&[u8]> {
         Some(value) => Some(bearer(value.as_bytes())?),
         None => KEY_HEADERS.iter().find_map(|name| headers.get(*name)).map(|v| v.as_bytes()),
     };
-    let value = value.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty()).ok_or_else(|| {
-        Error::new(
-            Kind::Unauthenticated,
-            "No API key was sent. Send one as `Authorization: Bearer KEY` (or in `x-api-key`, \
+    let value =
+        value.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty()).ok_or_else(|| {
+            Error::new(
+                Kind::Unauthenticated,
+                "No API key was sent. Send one as `Authorization: Bearer KEY` (or in `x-api-key`, \
              `api-key` or `x-goog-api-key`).",
-        )
-    })?;
+            )
+        })?;
     if value.len() > CREDENTIAL_BYTES_MAX {
         return Err(Error::new(
             Kind::InvalidKey,
@@ -77,7 +81,8 @@ fn credential(headers: &HeaderMap) -> Result<&[u8]> {
 fn bearer(value: &[u8]) -> Result<&[u8]> {
     match value.split_first_chunk::<6>() {
         Some((scheme, rest))
-            if scheme.eq_ignore_ascii_case(b"bearer") && rest.first().is_none_or(|b| *b == b' ') =>
+            if scheme.eq_ignore_ascii_case(b"bearer")
+                && rest.first().is_none_or(|b| *b == b' ') =>
         {
             Ok(rest)
         }

@@ -122,7 +122,7 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
-        ctx.answer_bytes(body, end)?;
+        ctx.answer_bytes(body, end);
         Ok(None)
     }
 

@@ -64,7 +64,7 @@ impl Reloader {
     }
 
     async fn apply(&self, old: &Snapshot, new: Snapshot) -> ReloadReport {
-        if let Err(error) = self.certificates.reload() {
+        if let Err(error) = self.certificates.reload(&new.server.listeners) {
             return refused(old, vec![error.to_string()]);
         }
         let needs_upgrade = config::listener_changes(old, &new);
@@ -99,9 +99,12 @@ impl Reloader {
     /// What tells one state of the watched files from another.
     fn fingerprint(&self) -> Vec<Option<(u64, u64, i64, i64)>> {
         let active = self.state.active();
-        let certificates = active.snapshot.server.listeners.iter().filter_map(|l| l.tls.as_ref());
+        let snapshot = &active.snapshot;
+        let certificates = snapshot.server.listeners.iter().filter_map(|l| l.tls.as_ref());
+        let endpoints = snapshot.endpoints.iter().filter_map(|endpoint| endpoint.tls.as_ref());
         std::iter::once(self.file.as_path())
             .chain(certificates.flat_map(|files| [files.cert_file.as_path(), &files.key_file]))
+            .chain(endpoints.filter_map(|tls| tls.ca_file.as_deref()))
             .map(mark)
             .collect()
     }

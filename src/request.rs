@@ -6,7 +6,6 @@
 
 mod prompt;
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -15,8 +14,11 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::Number;
 
 use crate::config::snapshot::{Key, Rewrite, Target};
-use crate::dialect::members::{JsonError, Member, Members};
-use crate::dialect::multipart;
+use crate::dialect::members::Members;
+use crate::dialect::multipart::{self, Fields, MultipartError};
+use crate::dialect::openai::request::{
+    BodyForm, Request as Wishes, RequestError, body_form, takes_stream_options,
+};
 use crate::dialect::splice::{ObjectEdit, Overlap, Splice};
 use crate::error::{Error, Kind, Result};
 use crate::types::{ModelAlias, Operation};
@@ -30,16 +32,14 @@ pub struct Draft<'a> {
     content_type: HeaderValue,
     body: &'a Bytes,
     form: Form<'a>,
-    model: Cow<'a, str>,
-    model_at: Range<usize>,
 }
 
 /// How the body is written.
 enum Form<'a> {
     /// One JSON object.
-    Json(Members<'a>),
+    Json(Wishes<'a>),
     /// Parts, of which only the model's is looked at.
-    Multipart,
+    Multipart { model: &'a str, model_at: Range<usize> },
 }
 
 /// A request on its way.
@@ -56,9 +56,14 @@ pub struct Request {
     user: Option<Box<str>>,
     body: Bytes,
     splice: Splice,
+    model: ModelMember,
+}
+
+/// The model's name in the body.
+struct ModelMember {
+    name: Box<str>,
+    at: Range<usize>,
     is_json: bool,
-    model: Box<str>,
-    model_at: Range<usize>,
 }
 
 /// What decides how a request is rewritten.
@@ -85,10 +90,11 @@ impl<'a> Draft<'a> {
         content_type: Option<&HeaderValue>,
         body: &'a Bytes,
     ) -> Result<Self> {
-        let takes_files = matches!(operation, Operation::Transcription | Operation::Translation);
+        let takes_files = body_form(operation) == BodyForm::Multipart;
         match content_type {
             Some(value) if takes_files && is_media_type(value, "multipart/form-data") => {
-                Self::read_multipart(operation, value, body)
+                let form = read_multipart(value, body)?;
+                Ok(Self { operation, content_type: value.clone(), body, form })
             }
             Some(value) if !is_media_type(value, "application/json") => Err(Error::new(
                 Kind::UnsupportedMediaType,
@@ -98,55 +104,21 @@ impl<'a> Draft<'a> {
                     if takes_files { "multipart/form-data" } else { "application/json" },
                 ),
             )),
-            value => Self::read_json(operation, value, body),
+            value => {
+                let json = HeaderValue::from_static("application/json");
+                let content_type = value.cloned().unwrap_or(json);
+                let form = Form::Json(Wishes::parse(body).map_err(refused)?);
+                Ok(Self { operation, content_type, body, form })
+            }
         }
-    }
-
-    fn read_json(
-        operation: Operation,
-        content_type: Option<&HeaderValue>,
-        body: &'a Bytes,
-    ) -> Result<Self> {
-        let members = Members::parse(body).map_err(invalid_json)?;
-        let member = members.get("model").ok_or_else(missing_model)?;
-        let model = member
-            .string()
-            .ok_or_else(|| invalid_member("model", "must be a string"))?;
-        if model.is_empty() {
-            return Err(missing_model());
-        }
-        let model_at = member.value();
-        let json = HeaderValue::from_static("application/json");
-        let content_type = content_type.cloned().unwrap_or(json);
-        Ok(Self { operation, content_type, body, model, model_at, form: Form::Json(members) })
-    }
-
-    fn read_multipart(
-        operation: Operation,
-        content_type: &HeaderValue,
-        body: &'a Bytes,
-    ) -> Result<Self> {
-        let form = multipart::read(content_type.as_bytes(), body)
-            .map_err(|error| Error::new(Kind::InvalidBody, format!("The form is broken: {error}.")))?;
-        let model_at = form.model.ok_or_else(missing_model)?;
-        let model = body.get(model_at.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let model = model.ok_or_else(|| invalid_member("model", "must be UTF-8"))?;
-        if model.is_empty() {
-            return Err(missing_model());
-        }
-        Ok(Self {
-            operation,
-            content_type: content_type.clone(),
-            body,
-            model: Cow::Borrowed(model),
-            model_at,
-            form: Form::Multipart,
-        })
     }
 
     /// The alias asked for.
     pub fn model(&self) -> &str {
-        &self.model
+        match &self.form {
+            Form::Json(wishes) => &wishes.model,
+            Form::Multipart { model, .. } => model,
+        }
     }
 
     /// Applies the rules.
@@ -154,23 +126,35 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// `ParameterRefused` and `InvalidBody`, naming the member.
     pub fn rewrite(self, rewriting: &Rewriting<'_>) -> Result<Request> {
-        let mut splice = Splice::default();
-        let mut traits = Traits::default();
-        if let Form::Json(members) = &self.form {
-            traits = rewrite_json(self.operation, members, rewriting, &mut splice)?;
-        }
-        Ok(Request {
+        let mut request = Request {
             operation: self.operation,
             content_type: self.content_type,
-            stream: traits.stream,
-            hides_usage: traits.hides_usage,
-            user: traits.user,
+            stream: false,
+            hides_usage: false,
+            user: None,
             body: self.body.clone(),
-            splice,
-            is_json: matches!(self.form, Form::Json(_)),
-            model: self.model.into(),
-            model_at: self.model_at,
-        })
+            splice: Splice::default(),
+            model: self.form.model_member(),
+        };
+        if let Form::Json(wishes) = &self.form {
+            request.rewrite_json(wishes, rewriting)?;
+        }
+        Ok(request)
+    }
+}
+
+impl Form<'_> {
+    fn model_member(&self) -> ModelMember {
+        match self {
+            Form::Json(wishes) => ModelMember {
+                name: wishes.model.as_ref().into(),
+                at: wishes.members.get("model").map_or(0..0, |member| member.value()),
+                is_json: true,
+            },
+            Form::Multipart { model, model_at } => {
+                ModelMember { name: (*model).into(), at: model_at.clone(), is_json: false }
+            }
+        }
     }
 }
 
@@ -186,48 +170,37 @@ impl Request {
     /// `Internal` where the edits overlap, which the rules rule out.
     pub fn body_for(&self, target: &Target) -> Result<Bytes> {
         let model = target.model.as_str();
-        if model == &*self.model {
+        if model == &*self.model.name {
             return Ok(self.splice.apply(&self.body));
         }
         let mut splice = self.splice.clone();
-        if self.is_json {
-            splice.replace_string(self.model_at.clone(), model).map_err(overlap)?;
+        let at = self.model.at.clone();
+        if self.model.is_json {
+            splice.replace_string(at, model).map_err(overlap)?;
         } else {
-            splice.replace(self.model_at.clone(), model.as_bytes()).map_err(overlap)?;
+            splice.replace(at, model.as_bytes()).map_err(overlap)?;
         }
         Ok(splice.apply(&self.body))
     }
-}
 
-/// What the members of a JSON body say beside the model.
-#[derive(Default)]
-struct Traits {
-    stream: bool,
-    hides_usage: bool,
-    user: Option<Box<str>>,
-}
-
-fn rewrite_json(
-    operation: Operation,
-    members: &Members<'_>,
-    rewriting: &Rewriting<'_>,
-    splice: &mut Splice,
-) -> Result<Traits> {
-    let rules = rewriting.rules;
-    let mut edit = ObjectEdit::new(members);
-    refuse(members, &rules.refuse)?;
-    cap(members, &rules.caps, &mut edit)?;
-    default(members, &rules.defaults, &mut edit);
-    let stream = streams(members, &rules.defaults)?;
-    let hides_usage = stream
-        && matches!(operation, Operation::Chat | Operation::Completion)
-        && ask_for_usage(members, &rules.defaults, &mut edit, splice)?;
-    splice.object(&edit).map_err(overlap)?;
-    if operation == Operation::Chat {
-        prompt::insert(members, rewriting, splice)?;
+    fn rewrite_json(&mut self, wishes: &Wishes<'_>, rewriting: &Rewriting<'_>) -> Result<()> {
+        let (rules, members) = (rewriting.rules, &wishes.members);
+        let mut edit = ObjectEdit::new(members);
+        refuse(members, &rules.refuse)?;
+        cap(members, &rules.caps, &mut edit)?;
+        default(members, &rules.defaults, &mut edit);
+        self.splice.object(&edit).map_err(overlap)?;
+        self.stream = wishes.stream;
+        // Options that the alias sets by default are the alias's to decide.
+        if takes_stream_options(self.operation) && !sets_default(rules, "stream_options") {
+            self.hides_usage = wishes.ask_for_usage(&mut self.splice).map_err(overlap)?;
+        }
+        if self.operation == Operation::Chat {
+            prompt::insert(members, rewriting, &mut self.splice)?;
+        }
+        self.user = wishes.user().map(|user| shortened(&user).into());
+        Ok(())
     }
-    let user = members.get("user").and_then(Member::string);
-    Ok(Traits { stream, hides_usage, user: user.map(|user| shortened(&user).into()) })
 }
 
 /// Refuses members that the alias does not allow.
@@ -276,43 +249,24 @@ fn default(
     }
 }
 
-/// Whether the answer will be a stream.
-fn streams(members: &Members<'_>, defaults: &[(Box<str>, Box<str>)]) -> Result<bool> {
-    match members.get("stream") {
-        Some(member) if member.is_null() => Ok(false),
-        Some(member) => {
-            member.bool().ok_or_else(|| invalid_member("stream", "must be true or false"))
-        }
-        None => Ok(defaults.iter().any(|(name, json)| &**name == "stream" && &**json == "true")),
-    }
+/// Whether the rules set a member where the client does not.
+fn sets_default(rules: &Rewrite, name: &str) -> bool {
+    rules.defaults.iter().any(|(known, _)| &**known == name)
 }
 
-/// Has the upstream report usage in a stream whose client did not ask for it; true where the
-/// client must then not see it (OpenAI API reference, `stream_options.include_usage`).
-fn ask_for_usage(
-    members: &Members<'_>,
-    defaults: &[(Box<str>, Box<str>)],
-    edit: &mut ObjectEdit<'_, '_>,
-    splice: &mut Splice,
-) -> Result<bool> {
-    const ASKED: &[u8] = br#"{"include_usage":true}"#;
-    let Some(options) = members.get("stream_options").filter(|options| !options.is_null()) else {
-        if defaults.iter().any(|(name, _)| &**name == "stream_options") {
-            return Ok(false);
-        }
-        edit.set("stream_options", ASKED);
-        return Ok(true);
-    };
-    let inside = members
-        .within(options)
-        .map_err(|_| invalid_member("stream_options", "must be an object"))?;
-    if inside.get("include_usage").and_then(Member::bool) == Some(true) {
-        return Ok(false);
+fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<Form<'a>> {
+    let broken =
+        |error| Error::new(Kind::InvalidBody, format!("The form cannot be read: {error}."));
+    let content_type = content_type.to_str().map_err(|_| broken(MultipartError::Boundary))?;
+    let boundary = multipart::boundary(content_type).map_err(broken)?;
+    let fields = Fields::find(body, &boundary, &["model"]).map_err(broken)?;
+    let model_at = fields.get("model").ok_or_else(missing_model)?;
+    let model =
+        fields.text(body, "model").ok_or_else(|| invalid_member("model", "must be UTF-8"))?;
+    if model.is_empty() {
+        return Err(missing_model());
     }
-    let mut options = ObjectEdit::new(&inside);
-    options.set("include_usage", b"true");
-    splice.object(&options).map_err(overlap)?;
-    Ok(true)
+    Ok(Form::Multipart { model, model_at })
 }
 
 /// Whether a content type is this media type, whatever its parameters (RFC 9110, section 8.3.1).
@@ -332,8 +286,16 @@ fn shortened(user: &str) -> &str {
     user.get(..end).unwrap_or(user)
 }
 
-fn invalid_json(error: JsonError) -> Error {
-    Error::new(Kind::InvalidBody, format!("The body is not one JSON object: {error}."))
+fn refused(error: RequestError) -> Error {
+    let kind = match error {
+        RequestError::NoModel => return missing_model(),
+        RequestError::Json(_) | RequestError::Type(..) => Kind::InvalidBody,
+    };
+    let refusal = Error::new(kind, format!("The request cannot be read: {error}."));
+    match error.param() {
+        Some(param) => refusal.param(param),
+        None => refusal,
+    }
 }
 
 fn invalid_member(name: &str, rule: &str) -> Error {

@@ -52,8 +52,7 @@ pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     let access_log = AccessLog::start(&snapshot.access_log, settings.threads, metrics.clone())?;
     let state = State::new(snapshot, metrics, access_log).map_err(io::Error::other)?;
     let state = Arc::new(state);
-    let reloader =
-        Arc::new(Reloader::new(file.to_owned(), state.clone(), certificates.clone()));
+    let reloader = Arc::new(Reloader::new(file.to_owned(), state.clone(), certificates.clone()));
 
     let opt = Opt { upgrade, ..Opt::default() };
     let mut server = Server::new_with_opt_and_conf(Some(opt), server_conf(&settings));
@@ -104,11 +103,9 @@ fn proxy_service(
     let mut service = Service::new("proxy".to_owned(), drain::Draining::new(proxy));
     for listener in &settings.listeners {
         let mut endpoint = ListenerConfig::tcp(listener.address.to_string());
-        if let Some(files) = &listener.tls {
+        if let Some(resolver) = certificates.resolver(listener) {
             let mut tls = TlsSettings::intermediate("", "").map_err(io::Error::other)?;
-            if let Some(resolver) = certificates.resolver(files) {
-                tls.set_cert_resolver(resolver);
-            }
+            tls.set_cert_resolver(resolver);
             tls.enable_h2();
             endpoint = endpoint.tls(tls);
         }

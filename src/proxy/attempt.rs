@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::exchange::{Exchange, request_id_value, unprepared};
 use crate::route;
-use crate::stream::Meter;
-use crate::upstream::Pick;
+use crate::stream::{End, Meter};
 use crate::types::TokenUsage;
+use crate::upstream::Pick;
 use crate::usage::{AttemptRecord, Outcome};
 
 /// The client's headers that go upstream. Everything else stays here: credentials above all.
@@ -111,19 +111,16 @@ impl Attempt {
         self.pick.answered(status, std::time::Instant::now());
         exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes);
         let meter = Meter::of(response, &exchange.request);
-        *response = response_header(response, meter.may_cut(), request_id)?;
+        *response = response_header(response, meter.is_stream(), request_id)?;
         self.meter = Some(meter);
         Ok(())
     }
 
     /// Bytes of the answer: counted, read along, and shortened where the client asked for less.
-    pub fn bytes(&mut self, exchange: &Exchange, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+    pub fn bytes(&mut self, exchange: &Exchange, body: &mut Option<Bytes>, end: bool) -> End {
         exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes);
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        match &mut self.meter {
-            Some(meter) => meter.read(body, end),
-            None => Ok(()),
-        }
+        self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end))
     }
 
     /// Whether the answer is a stream of events.
@@ -163,7 +160,8 @@ pub fn request_header(
 ) -> Result<RequestHeader> {
     exchange.deadline.await_first_byte(exchange.pool.model.timeouts.first_byte);
     let endpoint = &attempt.pick.target().endpoint;
-    let path = format!("{}{}", endpoint.base_path, route::upstream_path(exchange.request.operation));
+    let path =
+        format!("{}{}", endpoint.base_path, route::upstream_path(exchange.request.operation));
     let size = REQUEST_HEADERS.len() + endpoint.headers.len() + 4;
     let mut header = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(size))?;
     header.insert_header(HOST, endpoint.authority.clone())?;
@@ -181,10 +179,10 @@ pub fn request_header(
     Ok(header)
 }
 
-/// The header that reaches the client. Where the body may be cut, its length is not known.
+/// The header that reaches the client. A stream's length is not known: events may be cut out.
 fn response_header(
     upstream: &ResponseHeader,
-    may_cut: bool,
+    is_stream: bool,
     request_id: &str,
 ) -> Result<ResponseHeader> {
     let size = Some(RESPONSE_HEADERS.len() + 2);
@@ -194,13 +192,14 @@ fn response_header(
             header.insert_header(name.clone(), value.clone())?;
         }
     }
-    if may_cut {
+    if is_stream {
         header.remove_header(&CONTENT_LENGTH);
     }
     if !header.headers.contains_key(CONTENT_LENGTH) {
         header.insert_header(TRANSFER_ENCODING, "chunked")?;
     }
-    let request_id = request_id_value(request_id).or_err(pingora::ErrorType::InternalError, "id")?;
+    let request_id =
+        request_id_value(request_id).or_err(pingora::ErrorType::InternalError, "id")?;
     header.insert_header(X_REQUEST_ID, request_id)?;
     header.set_version(upstream.version);
     Ok(header)

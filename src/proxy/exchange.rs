@@ -24,6 +24,7 @@ use super::request_id;
 use crate::config::snapshot::Key;
 use crate::error::{Error, Kind};
 use crate::request::Request;
+use crate::stream::End;
 use crate::telemetry::metrics::{AliasMetrics, InFlight};
 use crate::types::{Operation, TokenUsage};
 use crate::upstream::{Pool, Tried};
@@ -115,7 +116,8 @@ impl Context {
 
     /// The request is ready: its session is held until the answer is complete.
     pub fn hold(&mut self, session: &mut Session, mut exchange: Exchange) {
-        exchange.hold = Some(Hold::take(&mut session.downstream_session, exchange.deadline.clone()));
+        exchange.hold =
+            Some(Hold::take(&mut session.downstream_session, exchange.deadline.clone()));
         self.exchange = Some(exchange);
     }
 
@@ -168,15 +170,18 @@ impl Context {
     }
 
     /// Bytes of an answer have come.
-    pub fn answer_bytes(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+    pub fn answer_bytes(&mut self, body: &mut Option<Bytes>, end: bool) {
         if let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) {
-            attempt.bytes(exchange, body, end)?;
+            match attempt.bytes(exchange, body, end) {
+                End::Fine => {}
+                End::CutShort => failure::ended_early(self, "the stream ended without [DONE]"),
+                End::Failed => failure::ended_early(self, "the upstream told of an error"),
+            }
         }
         if let Some(body) = body {
             self.response_bytes += body.len() as u64;
             self.first_byte.get_or_insert_with(|| self.started.elapsed());
         }
-        Ok(())
     }
 
     /// Ends the attempt under way, if one is.
@@ -198,11 +203,7 @@ impl Context {
     }
 
     /// Ends the request: gives the session back, and says what it was.
-    pub fn settle(
-        &mut self,
-        session: &mut Session,
-        error: Option<&pingora::Error>,
-    ) -> UsageRecord {
+    pub fn settle(&mut self, session: &mut Session, error: Option<&pingora::Error>) -> UsageRecord {
         if let Some(hold) = self.exchange.as_mut().and_then(|exchange| exchange.hold.take()) {
             hold.give_back(&mut session.downstream_session);
         }
@@ -227,9 +228,9 @@ impl Context {
             stream: self.exchange.as_ref().is_some_and(|exchange| exchange.request.stream),
             status: self.status.unwrap_or(Kind::ClientGone.status()),
             error: failure.as_ref().map(|failure| failure.kind),
-            error_detail: failure.map(|failure| failure.to_string().into()).or_else(|| {
-                error.map(|error| error.to_string().into())
-            }),
+            error_detail: failure
+                .map(|failure| failure.to_string().into())
+                .or_else(|| error.map(|error| error.to_string().into())),
             attempts: std::mem::take(&mut self.attempts),
             first_byte: self.first_byte,
             total: self.started.elapsed(),

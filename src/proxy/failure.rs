@@ -78,6 +78,12 @@ pub fn status(ctx: &mut Context, response: &ResponseHeader) -> Result<()> {
     Err(error)
 }
 
+/// A stream told of its failure within itself, or stopped short: the attempt has failed, though
+/// its connection did not.
+pub fn ended_early(ctx: &mut Context, detail: &str) {
+    conclude(ctx, Outcome::Broken, None, detail);
+}
+
 /// Ends the attempt and decides: true where another one is made.
 fn conclude(
     ctx: &mut Context,

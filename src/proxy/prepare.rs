@@ -15,7 +15,7 @@ use super::reply::Reply;
 use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
-use crate::dialect::openai;
+use crate::dialect::openai::models::{self, Model};
 use crate::error::Result;
 use crate::request::{Draft, Request, Rewriting};
 use crate::route::{self, Route};
@@ -41,7 +41,7 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     ctx.operation = Some(route.operation());
     let caller = auth::authenticate(&session.req_header().headers, &active.snapshot, Utc::now())?;
     ctx.caller = Some(caller.clone());
-    let Route::Model(operation) = route else { return models(route, &active, &caller) };
+    let Route::Model(operation) = route else { return answer_models(route, &active, &caller) };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
     let header = session.req_header();
@@ -60,15 +60,23 @@ fn close_if_leaving(state: &State, session: &mut Session) {
     }
 }
 
-fn models(route: Route<'_>, active: &Active, caller: &Key) -> Result<Next> {
+fn answer_models(route: Route<'_>, active: &Active, caller: &Key) -> Result<Next> {
     let body = match route {
         Route::OneModel(id) if active.pools.get(id).is_some() && caller.may_use(id) => {
-            openai::models::one(id)
+            models::one(listed(id))
         }
         Route::OneModel(id) => return Err(route::unknown_model(&active.pools, caller, id)),
-        _ => openai::models::list(route::available(&active.pools, caller)),
+        _ => {
+            let names = route::available(&active.pools, caller);
+            models::list(&names.into_iter().map(listed).collect::<Vec<_>>())
+        }
     };
-    Ok(Next::Reply(Reply { body: Bytes::from(body) }))
+    Ok(Next::Reply(Reply { body }))
+}
+
+/// A model as the list shows it. An alias has no date of its own.
+fn listed(id: &str) -> Model<'_> {
+    Model { id, created: 0, owned_by: "tollgate" }
 }
 
 async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
@@ -77,12 +85,7 @@ async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
     body::read(session, limits).await
 }
 
-fn rewrite(
-    draft: Draft<'_>,
-    pool: &Pool,
-    caller: &Key,
-    header: &RequestHeader,
-) -> Result<Request> {
+fn rewrite(draft: Draft<'_>, pool: &Pool, caller: &Key, header: &RequestHeader) -> Result<Request> {
     let rewriting = Rewriting {
         rules: &pool.model.rewrite,
         alias: &pool.model.alias,
@@ -107,12 +110,7 @@ fn hash(pool: &Pool, request: &Request, caller: &Key, header: &RequestHeader) ->
     })
 }
 
-fn exchange(
-    pool: Arc<Pool>,
-    request: Request,
-    hash: Option<u64>,
-    ctx: &Context,
-) -> Exchange {
+fn exchange(pool: Arc<Pool>, request: Request, hash: Option<u64>, ctx: &Context) -> Exchange {
     pool.budget.deposit(ctx.started.into_std());
     let deadline = Arc::new(Deadline::new(ctx.started, pool.model.timeouts.total));
     Exchange {

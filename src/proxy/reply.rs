@@ -8,7 +8,7 @@ use pingora::{ErrorSource, Result};
 
 use super::attempt::X_REQUEST_ID;
 use super::exchange::{Context, request_id_value};
-use crate::dialect::openai;
+use crate::dialect::openai::error::ErrorBody;
 use crate::error::{Error, Kind};
 
 /// An answer made here.
@@ -55,12 +55,7 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
         session.set_keepalive(None);
         return Ok(());
     }
-    let body = Bytes::from(openai::error::render(
-        &error.public,
-        error.kind.openai_type(),
-        Some(error.kind.code()),
-        error.param.as_deref(),
-    ));
+    let body = error_body(error).to_json();
     let mut header = header(error.kind.status(), body.len(), ctx)?;
     match error.kind {
         Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
@@ -89,13 +84,18 @@ async fn end_stream(session: &mut Session, ctx: &mut Context, error: &Error) -> 
         session.shutdown().await;
         return Ok(());
     }
-    let event = Bytes::from(openai::error::event(
-        &error.public,
-        error.kind.openai_type(),
-        Some(error.kind.code()),
-    ));
+    let event = error_body(error).to_event();
     ctx.response_bytes += event.len() as u64;
     session.write_response_body(Some(event), true).await
+}
+
+fn error_body(error: &Error) -> ErrorBody<'_> {
+    ErrorBody {
+        message: &error.public,
+        kind: error.kind.openai_type(),
+        param: error.param.as_deref(),
+        code: Some(error.kind.code()),
+    }
 }
 
 fn header(status: u16, length: usize, ctx: &Context) -> Result<ResponseHeader> {

@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::config::snapshot::{Listener, TlsFiles};
 use crate::config::certified_key;
+use crate::config::snapshot::{Listener, TlsFiles};
 
-/// The certificate of each listener that has one.
+/// The certificate of each listener that has one, by the listener's address.
 pub struct Certificates {
-    by_files: HashMap<TlsFiles, Arc<Current>>,
+    by_address: HashMap<SocketAddr, Arc<Current>>,
 }
 
 /// The certificate that new connections get.
@@ -26,22 +27,25 @@ impl Certificates {
     /// # Errors
     /// Where a file cannot be read, or key and certificate do not belong together.
     pub fn load(listeners: &[Listener]) -> io::Result<Self> {
-        let mut by_files = HashMap::new();
-        for files in listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        let mut by_address = HashMap::new();
+        for (address, files) in listeners.iter().filter_map(with_files) {
             let key = certified_key(files).map_err(io::Error::other)?;
-            by_files.insert(files.clone(), Arc::new(Current(ArcSwap::from_pointee(key))));
+            by_address.insert(address, Arc::new(Current(ArcSwap::from_pointee(key))));
         }
-        Ok(Self { by_files })
+        Ok(Self { by_address })
     }
 
-    /// Reads all files again: all of them are taken into use, or none.
+    /// Reads the files that a new configuration names for the listeners there are: all of them
+    /// are taken into use, or none.
     ///
     /// # Errors
     /// As [`Certificates::load`].
-    pub fn reload(&self) -> io::Result<()> {
-        let mut read = Vec::with_capacity(self.by_files.len());
-        for (files, current) in &self.by_files {
-            read.push((current, certified_key(files).map_err(io::Error::other)?));
+    pub fn reload(&self, listeners: &[Listener]) -> io::Result<()> {
+        let mut read = Vec::with_capacity(self.by_address.len());
+        for (address, files) in listeners.iter().filter_map(with_files) {
+            if let Some(current) = self.by_address.get(&address) {
+                read.push((current, certified_key(files).map_err(io::Error::other)?));
+            }
         }
         for (current, key) in read {
             current.0.store(Arc::new(key));
@@ -50,10 +54,14 @@ impl Certificates {
     }
 
     /// What a listener asks for its certificate.
-    pub fn resolver(&self, files: &TlsFiles) -> Option<Arc<dyn ResolvesServerCert>> {
-        let current = self.by_files.get(files)?;
+    pub fn resolver(&self, listener: &Listener) -> Option<Arc<dyn ResolvesServerCert>> {
+        let current = self.by_address.get(&listener.address)?;
         Some(current.clone())
     }
+}
+
+fn with_files(listener: &Listener) -> Option<(SocketAddr, &TlsFiles)> {
+    Some((listener.address, listener.tls.as_ref()?))
 }
 
 impl fmt::Debug for Current {

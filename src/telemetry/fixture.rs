@@ -13,8 +13,9 @@ use crate::config::snapshot::{
     Rewrite, Server, Snapshot, Target, Timeouts,
 };
 use crate::telemetry::metrics::Metrics;
+use crate::types::TokenUsage;
 use crate::types::{EndpointId, KeyId, ModelAlias, ModelName, Operation, Revision, TenantId};
-use crate::usage::{AttemptRecord, Outcome, TokenUsage, UsageRecord};
+use crate::usage::{AttemptRecord, Outcome, UsageRecord};
 
 /// A chat that went well: 2 ms in all, 1.9 of them at the upstream.
 pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRecord {

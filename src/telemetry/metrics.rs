@@ -23,9 +23,10 @@ use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::shard::{Sharded, thread_number};
 use crate::config::reload;
 use crate::config::snapshot::Snapshot;
+use crate::types::TokenUsage;
 use crate::types::{EndpointId, ModelAlias, Revision};
 use crate::upstream::Ejection;
-use crate::usage::{AttemptRecord, TokenUsage, UsageRecord};
+use crate::usage::{AttemptRecord, UsageRecord};
 
 /// `Content-Type` of what [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -9,9 +9,10 @@ use super::{LostLine, Metrics};
 use crate::config::reload;
 use crate::error::Kind;
 use crate::telemetry::fixture::{record, refused, snapshot};
+use crate::types::TokenUsage;
 use crate::types::{EndpointId, ModelAlias, Revision};
 use crate::upstream::Ejection;
-use crate::usage::{Outcome, TokenUsage, UsageRecord};
+use crate::usage::{Outcome, UsageRecord};
 
 /// A scrape without the process's own figures, which change by themselves.
 fn scrape(metrics: &Metrics) -> Vec<String> {
