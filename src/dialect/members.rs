@@ -71,7 +71,7 @@ impl<'a> Members<'a> {
         Ok(found)
     }
 
-    /// Reads the object that is a member's value; ranges count from the start of the whole text.
+    /// Reads the object that is the value of one of these members; ranges count from the start of the whole text.
     pub fn within(&self, member: &Member<'_>) -> Result<Self, JsonError> {
         Self::object(self.text, &mut Cursor::new(self.text.as_bytes(), member.at), 1)
     }

@@ -16,6 +16,9 @@ use frame::Framer;
 /// The most bytes an event may have, unless the caller says otherwise.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
+/// The most buffer that a stream keeps from one event to the next.
+const HELD_BYTES_KEPT: usize = 8 * 1024;
+
 /// One event, borrowed from the bytes just read wherever it lies in one piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
@@ -105,6 +108,7 @@ impl Scanner {
 
     fn begin_next(&mut self) {
         self.held.clear();
+        self.held.shrink_to(HELD_BYTES_KEPT);
         self.length = 0;
         self.first = false;
     }
