@@ -25,6 +25,8 @@ pub struct Members<'a> {
     text: &'a str,
     object: Range<usize>,
     members: SmallVec<[Member<'a>; 16]>,
+    /// Whether all names are ASCII, as they nearly always are: then they are compared as bytes.
+    ascii: bool,
 }
 
 /// One member: where it lies and what its name means. Ranges count bytes of the whole text.
@@ -58,18 +60,19 @@ impl<'a> Members<'a> {
         let text = simdutf8::compat::from_utf8(body).map_err(|error| {
             JsonError::new(body, error.valid_up_to(), Cow::Borrowed("not UTF-8"))
         })?;
+        let mut found = Self::none(text);
         let mut cursor = Cursor::new(body, 0);
         cursor.space();
-        let members = Self::object(text, &mut cursor, 0)?;
+        found.read(&mut cursor, 0)?;
         cursor.space();
         if cursor.peek().is_some() {
             return Err(JsonError::from_fault(body, cursor.fault("text behind the JSON object")));
         }
-        Ok(members)
+        Ok(found)
     }
 
-    /// Reads the object that is a member's value; ranges count from the start of the whole text.
-    pub fn within(&self, member: &Member<'a>) -> Result<Self, JsonError> {
+    /// Reads the object that is the value of one of these members; ranges count from the start of the whole text.
+    pub fn within(&self, member: &Member<'_>) -> Result<Self, JsonError> {
         Self::object(self.text, &mut Cursor::new(self.text.as_bytes(), member.at), 1)
     }
 
@@ -79,8 +82,20 @@ impl<'a> Members<'a> {
         cursor: &mut Cursor<'_>,
         depth: u32,
     ) -> Result<Self, JsonError> {
+        let mut found = Self::none(text);
+        found.read(cursor, depth)?;
+        Ok(found)
+    }
+
+    fn none(text: &'a str) -> Self {
+        Self { text, object: 0..0, members: SmallVec::new(), ascii: true }
+    }
+
+    /// Fills in place what would otherwise be moved: the list is large.
+    fn read(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Result<(), JsonError> {
+        let text = self.text;
         let fail = |fault| JsonError::from_fault(text.as_bytes(), fault);
-        let mut found = Self { text, object: cursor.at()..cursor.at(), members: SmallVec::new() };
+        let start = cursor.at();
         if !cursor.eat(b'{') {
             return Err(fail(cursor.fault("expected a JSON object")));
         }
@@ -88,7 +103,7 @@ impl<'a> Members<'a> {
         if !cursor.eat(b'}') {
             loop {
                 let member = member(text, cursor, depth + 1).map_err(fail)?;
-                found.admit(member)?;
+                self.admit(member)?;
                 cursor.space();
                 if cursor.eat(b'}') {
                     break;
@@ -99,8 +114,8 @@ impl<'a> Members<'a> {
                 cursor.space();
             }
         }
-        found.object.end = cursor.at();
-        Ok(found)
+        self.object = start..cursor.at();
+        Ok(())
     }
 
     /// The member of this name.
@@ -138,10 +153,19 @@ impl<'a> Members<'a> {
         self.text
     }
 
+    fn holds(&self, name: &str) -> bool {
+        if self.ascii {
+            self.members.iter().any(|other| other.name.eq_ignore_ascii_case(name))
+        } else {
+            self.members.iter().any(|other| same_name(&other.name, name))
+        }
+    }
+
     fn admit(&mut self, member: Member<'a>) -> Result<(), JsonError> {
+        self.ascii &= member.name.is_ascii();
         let fault = if self.members.len() >= MEMBERS_MAX {
             Cow::Owned(format!("more than {MEMBERS_MAX} members in one object"))
-        } else if self.members.iter().any(|other| same_name(&other.name, &member.name)) {
+        } else if self.holds(&member.name) {
             let shown: String = member.name.chars().take(NAME_SHOWN_MAX).collect();
             Cow::Owned(format!("the member `{shown}` stands twice"))
         } else {
@@ -191,19 +215,13 @@ impl<'a> Member<'a> {
         self.raw.parse().ok()
     }
 
-    /// The value as a count: a whole number, or one written with a fraction, cut. `None` if it is
-    /// no number, negative, or absurd.
+    /// The value as a count: a whole number, or one with a fraction, which is cut off (some servers
+    /// write `12.0`). `None` if it is no number, negative, too large, or has an exponent.
     pub fn count(&self) -> Option<u64> {
-        if let Ok(count) = self.raw.parse() {
-            return Some(count);
+        if self.raw.contains(['e', 'E']) {
+            return None;
         }
-        let value = self.number()?.as_f64()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the range is checked"
-        )]
-        (0.0..1e15).contains(&value).then_some(value as u64)
+        self.raw.split('.').next()?.parse().ok()
     }
 
     /// Whether the value is `null`, which most APIs take for absent.
@@ -264,9 +282,6 @@ fn member<'a>(text: &'a str, cursor: &mut Cursor<'_>, depth: u32) -> Result<Memb
 /// Whether two names are the same to a reader that ignores case. Such readers fold two letters
 /// beyond ASCII into it: the Kelvin sign to `k` and the long s to `s`.
 fn same_name(a: &str, b: &str) -> bool {
-    if a.is_ascii() && b.is_ascii() {
-        return a.eq_ignore_ascii_case(b);
-    }
     let fold = |c: char| match c {
         '\u{212a}' => 'k',
         '\u{17f}' => 's',

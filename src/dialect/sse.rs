@@ -16,6 +16,9 @@ use frame::Framer;
 /// The most bytes an event may have, unless the caller says otherwise.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
+/// The most buffer that a stream keeps from one event to the next.
+const HELD_BYTES_KEPT: usize = 8 * 1024;
+
 /// One event, borrowed from the bytes just read wherever it lies in one piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
@@ -62,9 +65,9 @@ impl Scanner {
     /// Reads on; `on_event` is called for each event that ends in this chunk.
     pub fn feed(&mut self, chunk: &[u8], mut on_event: impl FnMut(Event<'_>)) {
         let mut from = self.line_feed_of_last(chunk);
-        while let Some(end) = self.framer.next_end(chunk, from) {
+        while let Some((end, lines)) = self.framer.next_end(chunk, from) {
             let piece = chunk.get(from..end).unwrap_or_default();
-            if let Some(event) = self.complete(piece) {
+            if let Some(event) = self.complete(piece, lines) {
                 on_event(event);
             }
             self.begin_next();
@@ -76,7 +79,7 @@ impl Scanner {
     /// The stream has ended: reads an event that lacks its empty line. (A browser drops it; here a
     /// last `[DONE]` or usage without it is still worth knowing.)
     pub fn finish(&mut self, on_event: impl FnOnce(Event<'_>)) {
-        if let Some(event) = self.complete(b"") {
+        if let Some(event) = self.complete(b"", 0) {
             on_event(event);
         }
         self.begin_next();
@@ -87,8 +90,8 @@ impl Scanner {
         if self.length == 0 { self.framer.line_feed_of_last(chunk) } else { 0 }
     }
 
-    /// The event that this piece completes; `None` for comments and empty blocks.
-    fn complete<'a>(&'a mut self, piece: &'a [u8]) -> Option<Event<'a>> {
+    /// The event that this piece completes, of so many lines (0: not known); `None` for comments and empty blocks.
+    fn complete<'a>(&'a mut self, piece: &'a [u8], lines: usize) -> Option<Event<'a>> {
         // The LF of a last CRLF does not count: it may as well come when the event is over.
         let piece_bytes = piece.len() - usize::from(piece.ends_with(b"\r\n"));
         if self.length + piece_bytes > self.event_bytes_max {
@@ -100,11 +103,12 @@ impl Scanner {
             self.held.extend_from_slice(piece);
             &self.held
         };
-        frame::event(block, self.first)
+        frame::event(block, lines, self.first)
     }
 
     fn begin_next(&mut self) {
         self.held.clear();
+        self.held.shrink_to(HELD_BYTES_KEPT);
         self.length = 0;
         self.first = false;
     }
@@ -143,10 +147,11 @@ impl Filter {
         if from > 0 && !self.cut_last {
             passed.piece(0, from);
         }
-        while let Some(end) = scanner.framer.next_end(&passed.chunk, from) {
+        while let Some((end, lines)) = scanner.framer.next_end(&passed.chunk, from) {
             let held = scanner.held.len();
             let piece = passed.chunk.get(from..end).unwrap_or_default();
-            let is_cut = scanner.complete(piece).is_some_and(|event| wanted_away(event, &mut cut));
+            let is_cut =
+                scanner.complete(piece, lines).is_some_and(|event| wanted_away(event, &mut cut));
             if !is_cut {
                 // `complete` put the piece behind the held start; only that start is taken here.
                 passed.held(scanner.held.get(..held).unwrap_or_default());
@@ -162,7 +167,7 @@ impl Filter {
 
     /// The stream has ended: the bytes of an event that lacks its empty line, unless it is cut.
     pub fn finish(&mut self, cut: impl FnOnce(Event<'_>) -> bool) -> Bytes {
-        let is_cut = self.scanner.complete(b"").is_some_and(|event| wanted_away(event, cut));
+        let is_cut = self.scanner.complete(b"", 0).is_some_and(|event| wanted_away(event, cut));
         let rest = std::mem::take(&mut self.scanner.held);
         self.scanner.begin_next();
         if is_cut { Bytes::new() } else { Bytes::from(rest) }

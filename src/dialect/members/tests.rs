@@ -45,7 +45,9 @@ fn counts_are_read_with_tolerance() {
     for (text, expected) in [
         ("12", Some(12)),
         ("12.0", Some(12)),
-        ("1e3", Some(1000)),
+        ("12.9", Some(12)),
+        ("1e3", None),
+        ("\"7\"", None),
         ("-1", None),
         ("1e300", None),
         ("18446744073709551615", Some(u64::MAX)),

@@ -12,11 +12,13 @@ pub(super) struct Framer {
     line_start: bool,
     /// The last byte was a CR: an LF that follows belongs to the same line end.
     after_cr: bool,
+    /// Lines of the event under way that have ended, the empty one not counted.
+    lines: usize,
 }
 
 impl Framer {
     pub fn new() -> Self {
-        Self { line_start: true, after_cr: false }
+        Self { line_start: true, after_cr: false, lines: 0 }
     }
 
     /// At the start of a chunk, with no event under way: 1 if its first byte is the LF of the line
@@ -27,44 +29,47 @@ impl Framer {
         usize::from(belongs)
     }
 
-    /// Behind the empty line that ends the event under way, if it is in the chunk. `from` is
-    /// where the event begins, or 0 for one that began earlier.
-    pub fn next_end(&mut self, chunk: &[u8], from: usize) -> Option<usize> {
+    /// Finds the empty line that ends the event under way, if it is in the chunk: the place behind
+    /// it, and the number of lines before it. `from` is where the event begins, or 0 for one that
+    /// began in an earlier chunk.
+    pub fn next_end(&mut self, chunk: &[u8], from: usize) -> Option<(usize, usize)> {
         let mut at = from;
+        if let Some(first) = chunk.get(at) {
+            at += usize::from(self.after_cr && *first == b'\n');
+            self.after_cr = false;
+        }
         loop {
             let rest = chunk.get(at..).unwrap_or_default();
-            let first = *rest.first()?;
-            if self.after_cr && first == b'\n' {
-                self.after_cr = false;
-                at += 1;
-                continue;
-            }
-            self.after_cr = false;
-            let Some(line) = memchr2(b'\n', b'\r', rest) else {
-                self.line_start = false;
+            let empty = self.line_start && matches!(rest.first(), Some(b'\n' | b'\r'));
+            let line = if empty { Some(0) } else { memchr2(b'\n', b'\r', rest) };
+            let Some(line) = line else {
+                self.line_start &= rest.is_empty();
                 return None;
             };
-            let empty = self.line_start && line == 0;
             self.line_start = true;
             at += line + 1;
             if rest.get(line) == Some(&b'\r') {
-                match chunk.get(at) {
-                    Some(b'\n') => at += 1,
-                    Some(_) => {}
-                    None => self.after_cr = true,
-                }
+                self.after_cr = at == chunk.len();
+                at += usize::from(chunk.get(at) == Some(&b'\n'));
             }
             if empty {
-                return Some(at);
+                return Some((at, std::mem::take(&mut self.lines)));
             }
+            self.lines += 1;
         }
     }
 }
 
 /// Reads one block of lines, from behind the last empty line to behind the next one.
-pub(super) fn event(block: &[u8], first_of_stream: bool) -> Option<Event<'_>> {
+pub(super) fn event(block: &[u8], lines: usize, first_of_stream: bool) -> Option<Event<'_>> {
     let mark = if first_of_stream { b"\xef\xbb\xbf".as_slice() } else { b"" };
     let mut rest = block.strip_prefix(mark).unwrap_or(block);
+    if lines == 1 && rest.starts_with(b"data:") {
+        // The usual event: its only line is known to hold no line end but at its end.
+        let ends = rest.iter().rev().take_while(|b| matches!(b, b'\n' | b'\r')).count();
+        let value = field(rest.split_at(rest.len() - ends).0)?.1;
+        return Some(Event::Message { name: b"", data: Cow::Borrowed(value) });
+    }
     let mut name: &[u8] = b"";
     let mut data: Option<Cow<'_, [u8]>> = None;
     while !rest.is_empty() {

@@ -1,0 +1,187 @@
+//! The usage that an answer reports, in disjoint classes.
+//!
+//! OpenAI counts cached tokens within `prompt_tokens` and reasoning within `completion_tokens`;
+//! the gateway counts each token once, so the parts are taken out of the whole. Names and habits
+//! of other servers are read too. Figures that contradict each other never wrap: a part is at
+//! most its whole.
+
+use crate::dialect::members::{Member, Members};
+use crate::dialect::tap::MemberTap;
+use crate::types::TokenUsage;
+
+/// The most bytes of a usage object. Real ones have some hundred.
+pub const USAGE_BYTES_MAX: usize = 16 * 1024;
+
+/// Reads the usage of a whole answer while its bytes pass by, wherever in the answer it stands.
+pub struct UsageTap {
+    tap: MemberTap,
+}
+
+impl Default for UsageTap {
+    fn default() -> Self {
+        Self { tap: MemberTap::new("usage", USAGE_BYTES_MAX) }
+    }
+}
+
+impl UsageTap {
+    /// Follows the next bytes of the answer.
+    pub fn feed(&mut self, chunk: &[u8]) {
+        self.tap.feed(chunk);
+    }
+
+    /// The usage, once it has passed.
+    pub fn usage(&self) -> Option<TokenUsage> {
+        usage(&Members::parse(self.tap.value()?).ok()?)
+    }
+}
+
+/// Reads a usage object; `None` if it counts no tokens.
+pub(super) fn usage(members: &Members<'_>) -> Option<TokenUsage> {
+    let count = |name| members.get(name).and_then(Member::count);
+    let total = count("total_tokens");
+    // Images, transcriptions and Responses say `input_tokens` and `output_tokens`.
+    let prompt = count("prompt_tokens").or_else(|| count("input_tokens"));
+    let completion = count("completion_tokens").or_else(|| count("output_tokens"));
+    // Rerankers and some embedders report nothing but the total: all of it was read.
+    let prompt = match (prompt, completion) {
+        (None, None) => total?,
+        (prompt, _) => prompt.unwrap_or(0),
+    };
+    let completion = completion.unwrap_or(0);
+
+    let read = ["prompt_tokens_details", "input_tokens_details"];
+    let cache_read = detail(members, read, "cached_tokens")
+        // DeepSeek and Moonshot put it beside the whole.
+        .or_else(|| count("prompt_cache_hit_tokens"))
+        .or_else(|| count("cached_tokens"))
+        .unwrap_or(0)
+        .min(prompt);
+    // OpenRouter's name; OpenAI itself reports no writes.
+    let cache_write =
+        detail(members, read, "cache_write_tokens").unwrap_or(0).min(prompt - cache_read);
+    let written = ["completion_tokens_details", "output_tokens_details"];
+    let reasoning = detail(members, written, "reasoning_tokens").unwrap_or(0);
+    // xAI counts reasoning beside the completion: then only all three make the total.
+    let beside = total.is_some_and(|total| {
+        reasoning > 0 && total >= prompt.saturating_add(completion).saturating_add(reasoning)
+    });
+    let reasoning = if beside { reasoning } else { reasoning.min(completion) };
+    Some(TokenUsage {
+        input: prompt - cache_read - cache_write,
+        cache_read,
+        cache_write,
+        output: if beside { completion } else { completion - reasoning },
+        reasoning,
+    })
+}
+
+/// A count within the first of these objects that there is.
+fn detail(members: &Members<'_>, objects: [&str; 2], name: &str) -> Option<u64> {
+    let object = objects.iter().find_map(|object| members.get(object))?;
+    members.within(object).ok()?.get(name)?.count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UsageTap;
+    use crate::types::TokenUsage;
+    use proptest::prelude::{any, prop};
+    use proptest::{prop_assert, prop_assert_eq, proptest};
+
+    fn read(body: &str) -> Option<TokenUsage> {
+        let mut tap = UsageTap::default();
+        tap.feed(body.as_bytes());
+        tap.usage()
+    }
+
+    fn tokens(input: u64, cache_read: u64, output: u64, reasoning: u64) -> Option<TokenUsage> {
+        Some(TokenUsage { input, cache_read, cache_write: 0, output, reasoning })
+    }
+
+    #[test]
+    fn tokens_are_counted_once() {
+        for (usage, expected) in [
+            // A chat.
+            (
+                r#"{"prompt_tokens":20,"completion_tokens":10,"total_tokens":30,"prompt_tokens_details":{"cached_tokens":8,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":4}}"#,
+                tokens(12, 8, 6, 4),
+            ),
+            (
+                r#"{"prompt_tokens":20,"completion_tokens":10,"total_tokens":30,"prompt_tokens_details":null}"#,
+                tokens(20, 0, 10, 0),
+            ),
+            // Embeddings; a reranker.
+            (r#"{"prompt_tokens":5,"total_tokens":5}"#, tokens(5, 0, 0, 0)),
+            (r#"{"total_tokens":7}"#, tokens(7, 0, 0, 0)),
+            // An image.
+            (
+                r#"{"input_tokens":9,"output_tokens":3,"total_tokens":12,"input_tokens_details":{"text_tokens":9}}"#,
+                tokens(9, 0, 3, 0),
+            ),
+            // xAI, as recorded; DeepSeek.
+            (
+                r#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":354,"prompt_tokens_details":{"cached_tokens":11},"completion_tokens_details":{"reasoning_tokens":340}}"#,
+                tokens(1, 11, 2, 340),
+            ),
+            (
+                r#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":14,"prompt_cache_hit_tokens":10}"#,
+                tokens(2, 10, 2, 0),
+            ),
+            // Nonsense stays within bounds.
+            (
+                r#"{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":9},"completion_tokens_details":{"reasoning_tokens":9}}"#,
+                tokens(0, 5, 0, 2),
+            ),
+            (
+                r#"{"prompt_tokens":"x","completion_tokens":-2,"total_tokens":3.0,"prompt_tokens_details":7}"#,
+                tokens(3, 0, 0, 0),
+            ),
+            ("{}", None),
+            ("null", None),
+            ("[1]", None),
+            (r#"{"type":"duration","seconds":3}"#, None),
+        ] {
+            let body = format!("{{\"choices\":[{{\"usage\":1}}],\"usage\":{usage},\"id\":\"x\"}}");
+            assert_eq!(read(&body), expected, "{usage}");
+        }
+        assert_eq!(read("{\"usage\":{\"prompt_tokens\":1"), None, "cut short");
+        assert_eq!(read("upstream connect error"), None);
+    }
+
+    #[test]
+    fn cache_writes_are_a_class_of_their_own() {
+        let usage = read(
+            r#"{"usage":{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":3,"cache_write_tokens":4}}}"#,
+        );
+        let expected =
+            TokenUsage { input: 3, cache_read: 3, cache_write: 4, output: 1, reasoning: 0 };
+        assert_eq!(usage, Some(expected));
+    }
+
+    proptest! {
+        #[test]
+        fn classes_add_up(
+            prompt in any::<u64>(), completion in any::<u64>(),
+            cached in any::<u64>(), reasoning in any::<u64>(), size in 1_usize..50,
+        ) {
+            let body = serde_json::json!({ "usage": {
+                "prompt_tokens": prompt, "completion_tokens": completion,
+                "prompt_tokens_details": { "cached_tokens": cached },
+                "completion_tokens_details": { "reasoning_tokens": reasoning },
+            }}).to_string();
+            let mut tap = UsageTap::default();
+            body.as_bytes().chunks(size).for_each(|chunk| tap.feed(chunk));
+            let usage = tap.usage().unwrap();
+            prop_assert_eq!(usage.input + usage.cache_read + usage.cache_write, prompt);
+            prop_assert_eq!(usage.output + usage.reasoning, completion);
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let body = [b"{\"usage\":{", bytes.as_slice(), b"}}"].concat();
+            let mut tap = UsageTap::default();
+            tap.feed(&body);
+            prop_assert!(tap.usage().is_none());
+        }
+    }
+}
