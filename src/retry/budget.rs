@@ -75,9 +75,9 @@ impl Window {
     fn change(&self, second: u32, change: impl Fn(u32) -> u32) -> u32 {
         let Some(word) = self.0.get((second % WINDOW_SECONDS) as usize) else { return 0 };
         // A caller whose clock was read long ago must not wipe out a newer second.
-        let next = |word| match unpack(word).0 > second {
-            true => word,
-            false => pack(second, change(count_of(word, second))),
+        let next = |word| {
+            let newer = unpack(word).0 > second;
+            if newer { word } else { pack(second, change(count_of(word, second))) }
         };
         // The closure never refuses, so both arms hold the word before the change.
         let (Ok(before) | Err(before)) =

@@ -72,6 +72,9 @@ impl Balancer {
         share: impl Fn(&LiveTarget) -> u32,
         now: Moment,
     ) -> Option<&'a Arc<LiveTarget>> {
+        if let [only] = targets {
+            return (share(only) > 0).then_some(only);
+        }
         let choice = Choice { targets, schedule: &self.schedule, share };
         match (&self.policy, hash) {
             (Policy::RoundRobin(turn), _) => choice.in_turn(turn),

@@ -91,7 +91,9 @@ impl Rounds {
             };
             self.running.insert(live.id().clone(), entry);
         }
-        before.into_values().for_each(|(_, task)| task.abort());
+        for (_, task) in before.into_values() {
+            task.abort();
+        }
         // What was aborted is let go of.
         while self.tasks.try_join_next().is_some() {}
     }

@@ -124,14 +124,12 @@ impl Pool {
     }
 
     fn preferred(&self, hash: Option<u64>, tried: &Tried, now: Moment) -> Option<&Arc<LiveTarget>> {
-        let free = |target: &LiveTarget| match tried.times(target) {
-            0 => target.share(now),
-            _ => 0,
+        let free = |target: &LiveTarget| {
+            if tried.times(target) == 0 { target.share(now) } else { 0 }
         };
         let same = tried.last.and_then(|last| {
-            let share = |target: &LiveTarget| match target.target.candidate == last.candidate {
-                true => free(target),
-                false => 0,
+            let share = |target: &LiveTarget| {
+                if target.target.candidate == last.candidate { free(target) } else { 0 }
             };
             self.levels.get(last.level)?.pick(hash, share, now)
         });

@@ -19,8 +19,8 @@ use pingora::services::background::BackgroundService;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
-use super::Registry;
 use super::moment::Moment;
+use super::{LiveEndpoint, Registry};
 
 /// Time between two lookups of every name.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -42,6 +42,8 @@ pub(super) struct Addresses {
     turn: AtomicUsize,
     /// Whether a connection failed since the last lookup.
     doubted: AtomicBool,
+    /// Whether the last lookup failed: told once, not every second.
+    failing: AtomicBool,
     wake: Arc<Notify>,
 }
 
@@ -65,6 +67,7 @@ impl Addresses {
             known: ArcSwap::from_pointee(known),
             turn: AtomicUsize::new(0),
             doubted: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
             wake,
         }
     }
@@ -104,7 +107,7 @@ impl Addresses {
     }
 
     /// Looks the name up; a failure leaves the addresses as they were.
-    pub(super) async fn look_up(&self) -> io::Result<()> {
+    async fn look_up(&self) -> io::Result<()> {
         if self.literal {
             return Ok(());
         }
@@ -113,6 +116,11 @@ impl Addresses {
         let found = tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await??;
         self.replace(found.take(ADDRESSES_MAX));
         if self.any() { Ok(()) } else { Err(io::Error::other("the name has no address")) }
+    }
+
+    /// Notes how a lookup went; says whether the one before went otherwise.
+    fn turned(&self, failed: bool) -> bool {
+        self.failing.swap(failed, Ordering::Relaxed) != failed
     }
 
     /// Takes new addresses over, unless there are none; one that was known keeps its rest.
@@ -176,18 +184,23 @@ pub(super) async fn look_up_each(registry: &Registry, all: bool) {
     let mut lookups = tokio::task::JoinSet::new();
     for live in registry.endpoints() {
         if all || live.addresses().wanted() {
-            lookups.spawn(async move {
-                match live.addresses().look_up().await {
-                    Ok(()) if live.found() => info!("endpoint {}: resolved", live.id()),
-                    Ok(()) => {}
-                    Err(error) => warn!("endpoint {}: cannot be resolved: {error}", live.id()),
-                }
-            });
+            lookups.spawn(look_up(live));
         }
     }
     while lookups.join_next().await.is_some() {}
     if registry.endpoints().iter().any(|live| live.addresses().wanted()) {
         registry.wake().notify_one();
+    }
+}
+
+/// Looks one endpoint's name up, lets it in once it has an address, and tells what changed.
+async fn look_up(live: Arc<LiveEndpoint>) {
+    let result = live.addresses().look_up().await;
+    let turned = live.addresses().turned(result.is_err());
+    match result {
+        Ok(()) if live.found() || turned => info!("endpoint {}: resolved", live.id()),
+        Err(error) if turned => warn!("endpoint {}: cannot be resolved: {error}", live.id()),
+        _ => {}
     }
 }
 

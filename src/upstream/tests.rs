@@ -4,12 +4,14 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
+use pingora::services::background::BackgroundService;
 use pingora::upstreams::peer::{ALPN, Peer};
+use tokio::sync::watch;
 
-use super::Tried;
 use super::fixture::{
     ALIAS, Row, bed, endpoint, name, over, registry, report, secs, snapshot, timeouts,
 };
+use super::{Resolver, Tried};
 use crate::config::snapshot::{Balance, Endpoint, PassiveHealth, Snapshot, UpstreamTls};
 use crate::usage::Outcome;
 
@@ -160,4 +162,21 @@ async fn an_endpoint_is_out_until_its_name_is_resolved() {
     assert!(pick.peer(&timeouts(), secs(60), now).is_none(), "no worker waits for a name");
     registry.resolve().await;
     assert_eq!(states(), [true, false]);
+}
+
+#[tokio::test]
+async fn the_resolver_finds_what_a_reload_brings() {
+    let mut bed = over(two(|_| {}));
+    let (stop, shutdown) = watch::channel(false);
+    let resolver = Resolver::new(Arc::clone(&bed.registry));
+    let service = tokio::spawn(async move { resolver.start(shutdown).await });
+    bed.reload(&two(|endpoint| endpoint.host = "localhost".into()));
+    let found = async {
+        while !bed.live("a").is_in(bed.now) || !bed.live("b").is_in(bed.now) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(secs(10), found).await.unwrap();
+    stop.send(true).unwrap();
+    service.await.unwrap();
 }

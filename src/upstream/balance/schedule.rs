@@ -14,9 +14,9 @@ pub(super) fn spread(weights: impl Iterator<Item = u32>) -> Box<[u32]> {
     let weights: Vec<u64> = weights.map(|weight| u64::from(weight.max(1))).collect();
     let common = weights.iter().copied().fold(0, gcd).max(1);
     let sum = weights.iter().sum::<u64>() / common;
-    let scaled = |weight: u64| match sum <= PLACES_MAX {
-        true => weight / common,
-        false => (weight / common * PLACES_MAX / sum).max(1),
+    let scaled = |weight: u64| {
+        let weight = weight / common;
+        if sum <= PLACES_MAX { weight } else { (weight * PLACES_MAX / sum).max(1) }
     };
     let mut places: Vec<(f64, u32)> = Vec::new();
     for (index, weight) in (0u32..).zip(weights.iter().copied().map(scaled)) {

@@ -1,17 +1,22 @@
 //! Checks against real sockets. The server hands each check to the test, so the test knows
 //! without waiting for a clock how many checks were judged.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 use pingora::services::background::BackgroundService;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use super::{Checks, Tally};
-use crate::config::snapshot::{ActiveHealth, Balance, Endpoint, Snapshot};
+use crate::config::snapshot::{ActiveHealth, Balance, Endpoint, Snapshot, UpstreamTls};
 use crate::upstream::fixture::{Bed, at, over, secs, snapshot};
 
 fn health(path: Option<&str>) -> ActiveHealth {
@@ -162,6 +167,53 @@ async fn a_reload_that_changes_nothing_keeps_the_count_and_one_that_ends_checks_
     };
     tokio::time::timeout(secs(10), let_in).await.unwrap();
     scene.end().await;
+}
+
+/// A server's TLS for `models.test`, and its certificate as a PEM file.
+fn tls() -> (TlsAcceptor, tempfile::NamedTempFile) {
+    let made = rcgen::generate_simple_self_signed(vec!["models.test".into()]).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(made.cert.pem().as_bytes()).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), file)
+}
+
+#[tokio::test]
+async fn over_tls_the_configured_root_and_name_are_what_counts() {
+    let (acceptor, file) = tls();
+    let table = [
+        ("models.test", Some(file.path()), true, true),
+        ("other.test", Some(file.path()), true, false),
+        ("models.test", None, true, false),
+        ("other.test", None, false, true),
+    ];
+    for (server_name, ca_file, verify, accepted) in table {
+        let scene = scene(|endpoint| {
+            endpoint.health = Some(health(Some("/health")));
+            endpoint.tls = Some(UpstreamTls {
+                server_name: server_name.into(),
+                ca_file: ca_file.map(Into::into),
+                verify,
+                http2: false,
+            });
+        })
+        .await;
+        let handshake = acceptor.accept(scene.check().await).await;
+        let request = async {
+            let mut first = [0; 4];
+            handshake?.read_exact(&mut first).await?;
+            std::io::Result::Ok(first)
+        };
+        let asked = request.await.is_ok_and(|first| first == *b"GET ");
+        assert_eq!(asked, accepted, "{server_name} {ca_file:?} {verify}");
+        scene.end().await;
+    }
 }
 
 #[test]
