@@ -131,6 +131,34 @@ impl Kind {
         }
     }
 
+    /// Whether the same request may succeed when it is sent again. OpenAI's SDKs go by it
+    /// (`x-should-retry`), and would otherwise ask again after every 5xx.
+    pub const fn may_pass_later(self) -> bool {
+        match self {
+            Kind::BodyTimeout
+            | Kind::UpstreamRateLimited
+            | Kind::UpstreamUnreachable
+            | Kind::UpstreamTimeout
+            | Kind::UpstreamBroken
+            | Kind::UpstreamStatus
+            | Kind::Internal => true,
+            Kind::Unauthenticated
+            | Kind::InvalidKey
+            | Kind::KeyExpired
+            | Kind::KeyDisabled
+            | Kind::NotFound
+            | Kind::UnknownModel
+            | Kind::MethodNotAllowed
+            | Kind::BodyTooLarge
+            | Kind::UnsupportedMediaType
+            | Kind::InvalidBody
+            | Kind::MissingModel
+            | Kind::ParameterRefused
+            | Kind::UpstreamCredential
+            | Kind::ClientGone => false,
+        }
+    }
+
     /// `error.type` of OpenAI's error object (OpenAI API reference, "Error codes").
     pub const fn openai_type(self) -> &'static str {
         match self {

@@ -41,8 +41,6 @@ pub mod dialect;
 
 pub mod state;
 
-pub mod reload;
-
 pub mod admin;
 
 pub mod config;

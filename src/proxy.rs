@@ -91,7 +91,9 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        let version = request.version;
         *request = ctx.upstream_request(session.req_header())?;
+        request.set_version(version);
         Ok(())
     }
 

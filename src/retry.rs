@@ -17,6 +17,8 @@ use crate::usage::Outcome;
 pub struct Progress {
     /// Attempts begun, the failed one included.
     pub attempts_made: usize,
+    /// Whether a target is left that this request has not tried.
+    pub untried_left: bool,
     /// Whether anything of an answer went to the client: from then on there is no other attempt.
     pub bytes_sent_downstream: bool,
     /// Since the request's arrival.
@@ -37,12 +39,18 @@ pub enum Verdict {
 /// Decides what follows a failed attempt.
 ///
 /// There is no other attempt once a byte went downstream, once the attempts are used up,
-/// or once the request's whole time is over.
+/// once the request's whole time is over, or where every target is over its limit.
 pub fn decide(failure: Outcome, policy: &Retry, progress: Progress) -> Verdict {
     let over = progress.bytes_sent_downstream
         || progress.attempts_made >= policy.attempts_max
         || progress.elapsed >= progress.total;
-    if over || !retryable(failure, policy) { Verdict::Stop(kind(failure)) } else { Verdict::Again }
+    // Who just said that it is over its limit need not be asked again.
+    let limited = failure == Outcome::Status(429) && !progress.untried_left;
+    if over || limited || !retryable(failure, policy) {
+        Verdict::Stop(kind(failure))
+    } else {
+        Verdict::Again
+    }
 }
 
 /// What the client gets where a failure is the last word: also when the budget is empty.
@@ -102,6 +110,7 @@ mod tests {
     fn early() -> Progress {
         Progress {
             attempts_made: 1,
+            untried_left: true,
             bytes_sent_downstream: false,
             elapsed: Duration::from_secs(1),
             total: Duration::from_secs(60),

@@ -5,6 +5,7 @@
 
 mod background;
 mod drain;
+mod reload;
 mod signals;
 mod tls;
 
@@ -27,13 +28,13 @@ use pingora::services::listening::Service;
 use crate::admin::{Admin, EndpointStatus};
 use crate::config::snapshot::{self, Snapshot};
 use crate::proxy::Gateway;
-use crate::reload::Reloader;
 use crate::state::State;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::LiveEndpoint;
 
-pub use tls::Certificates;
+use self::reload::Reloader;
+use self::tls::Certificates;
 
 /// Attempts beyond any policy's, as Pingora's own fail-safe.
 const PINGORA_RETRIES_MAX: usize = 64;
@@ -125,7 +126,9 @@ fn admin_service(
         metrics: state.metrics.clone(),
         started: Instant::now(),
         draining: state.draining.clone(),
-        snapshot: Box::new(move || Some(configured.active().snapshot.clone())),
+        snapshot: Box::new(move || {
+            configured.is_serving().then(|| configured.active().snapshot.clone())
+        }),
         endpoints: Box::new(move || endpoints(&listed)),
         reload: Box::new(move || {
             let reloader = reloader.clone();

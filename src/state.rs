@@ -28,6 +28,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// One line for each request.
     pub access_log: AccessLog,
+    /// Set once the listeners take connections and signals are heard.
+    serving: AtomicBool,
     /// Set once the process is leaving: connections are closed behind their next answer, and
     /// `/readyz` says no.
     pub draining: Arc<AtomicBool>,
@@ -52,6 +54,7 @@ impl State {
             registry,
             metrics,
             access_log,
+            serving: AtomicBool::new(false),
             draining: Arc::default(),
         })
     }
@@ -73,6 +76,16 @@ impl State {
         self.metrics.retain(&snapshot);
         self.active.store(Arc::new(Active { snapshot: Arc::new(snapshot), pools }));
         Ok(())
+    }
+
+    /// From now on `/readyz` says yes.
+    pub fn serve(&self) {
+        self.serving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the listeners take connections.
+    pub fn is_serving(&self) -> bool {
+        self.serving.load(Ordering::Relaxed)
     }
 
     /// Whether the process is leaving.

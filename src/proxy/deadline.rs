@@ -143,7 +143,7 @@ impl Timer {
 mod tests {
     use std::future::poll_fn;
 
-    use super::*;
+    use super::{Arc, Deadline, Duration, Instant, Phase, Poll, Timer};
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -98,6 +98,7 @@ fn conclude(
     let policy = &exchange.pool.model.retry;
     let progress = Progress {
         attempts_made: exchange.attempts_made,
+        untried_left: exchange.tried.targets() < exchange.pool.len(),
         bytes_sent_downstream: sent,
         elapsed,
         total: exchange.pool.model.timeouts.total,
@@ -190,7 +191,7 @@ fn retry_after(response: &ResponseHeader, now: DateTime<Utc>) -> Option<Duration
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{DateTime, RETRY_AFTER, ResponseHeader, retry_after};
 
     fn check(value: &str, expected: Option<f64>) {
         let mut response = ResponseHeader::build(429, None).unwrap();

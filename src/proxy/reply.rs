@@ -1,6 +1,7 @@
 //! Answers that the gateway writes itself: model lists and errors.
 
 use bytes::Bytes;
+use http::HeaderName;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora::proxy::{FailToProxy, Session};
@@ -10,6 +11,9 @@ use super::attempt::X_REQUEST_ID;
 use super::exchange::{Context, request_id_value};
 use crate::dialect::openai::error::ErrorBody;
 use crate::error::{Error, Kind};
+
+/// Tells OpenAI's SDKs whether to ask again.
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// An answer made here.
 pub struct Reply {
@@ -72,6 +76,10 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
         Kind::BodyTooLarge | Kind::BodyTimeout => session.set_keepalive(None),
         _ => {}
     }
+    header.insert_header(
+        X_SHOULD_RETRY,
+        if error.kind.may_pass_later() { "true" } else { "false" },
+    )?;
     if let Some(after) = error.retry_after {
         header.insert_header(RETRY_AFTER, after.as_secs_f64().ceil() as u64)?;
     }

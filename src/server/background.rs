@@ -1,16 +1,22 @@
 //! Work beside the requests: health checks, names, the configuration file, signals.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use log::{info, warn};
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
+use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::reload::Reloader;
+use super::reload::Reloader;
 use crate::state::State;
 use crate::upstream;
+
+/// How often a starting process looks whether its listeners are there.
+const READY_POLL: Duration = Duration::from_millis(5);
 
 /// Everything that runs beside the requests.
 pub struct Work {
@@ -31,6 +37,7 @@ impl Work {
         else {
             return;
         };
+        self.ready().await;
         loop {
             tokio::select! {
                 _ = hangup.recv() => {
@@ -45,16 +52,48 @@ impl Work {
     }
 }
 
+impl Work {
+    /// Waits until every listener takes connections, and then says that the process serves:
+    /// Pingora itself tells of no such moment.
+    async fn ready(&self) {
+        let active = self.state.active();
+        for listener in &active.snapshot.server.listeners {
+            let address = reachable(listener.address);
+            while TcpStream::connect(address).await.is_err() {
+                tokio::time::sleep(READY_POLL).await;
+            }
+        }
+        self.state.serve();
+    }
+}
+
+/// The address under which this machine reaches a listener that may be bound to all of them.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
 #[async_trait]
 impl BackgroundService for Work {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let checks = upstream::Checks::new(self.state.registry.clone());
         let names = upstream::Resolver::new(self.state.registry.clone());
+        let (checking, naming) = (shutdown.clone(), shutdown.clone());
+        let work = async {
+            tokio::join!(
+                checks.start(checking),
+                names.start(naming),
+                self.reloader.watch(),
+                self.signals(),
+            )
+        };
         tokio::select! {
-            () = checks.start(shutdown.clone()) => {}
-            () = names.start(shutdown.clone()) => {}
-            () = self.reloader.watch() => {}
-            () = self.signals() => {}
+            _ = work => {}
             _ = shutdown.changed() => {}
         }
     }

@@ -185,6 +185,13 @@ impl Tried {
         self.indices.is_empty()
     }
 
+    /// Targets tried, each counted once.
+    pub fn targets(&self) -> usize {
+        let earlier = |at: usize| self.indices.iter().take(at);
+        let is_new = |(at, index): &(usize, &usize)| !earlier(*at).any(|other| other == *index);
+        self.indices.iter().enumerate().filter(is_new).count()
+    }
+
     fn times(&self, target: &LiveTarget) -> usize {
         self.indices.iter().filter(|index| **index == target.index).count()
     }

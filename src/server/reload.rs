@@ -11,10 +11,10 @@ use std::sync::Arc;
 use log::{error, info, warn};
 use tokio::sync::Mutex;
 
+use super::tls::Certificates;
 use crate::config;
 use crate::config::reload::{Outcome, ReloadReport};
 use crate::config::snapshot::Snapshot;
-use crate::server::Certificates;
 use crate::state::State;
 use crate::types::Revision;
 
@@ -25,12 +25,15 @@ pub struct Reloader {
     certificates: Arc<Certificates>,
     /// One reload at a time: the revisions must follow each other.
     turn: Mutex<()>,
+    /// The files as they were when the process started.
+    at_start: Vec<Mark>,
 }
 
 impl Reloader {
     /// A reloader of the file that the process was started with.
     pub fn new(file: PathBuf, state: Arc<State>, certificates: Arc<Certificates>) -> Self {
-        Self { file, state, certificates, turn: Mutex::new(()) }
+        let at_start = fingerprint(&file, &state);
+        Self { file, state, certificates, turn: Mutex::new(()), at_start }
     }
 
     /// Reads the file and takes it into use, if nothing is wrong with it.
@@ -51,11 +54,11 @@ impl Reloader {
 
     /// Looks at the files at every interval, and reloads when one has changed.
     pub async fn watch(&self) {
-        let mut seen = self.fingerprint();
+        let mut seen = self.at_start.clone();
         loop {
             let reload = self.state.active().snapshot.reload.clone();
             tokio::time::sleep(reload.interval).await;
-            let now = self.fingerprint();
+            let now = fingerprint(&self.file, &self.state);
             if reload.watch && now != seen {
                 self.reload("file").await;
             }
@@ -95,23 +98,26 @@ impl Reloader {
             warn!("  {change} needs `tollgate run --upgrade` to take effect");
         }
     }
-
-    /// What tells one state of the watched files from another.
-    fn fingerprint(&self) -> Vec<Option<(u64, u64, i64, i64)>> {
-        let active = self.state.active();
-        let snapshot = &active.snapshot;
-        let certificates = snapshot.server.listeners.iter().filter_map(|l| l.tls.as_ref());
-        let endpoints = snapshot.endpoints.iter().filter_map(|endpoint| endpoint.tls.as_ref());
-        std::iter::once(self.file.as_path())
-            .chain(certificates.flat_map(|files| [files.cert_file.as_path(), &files.key_file]))
-            .chain(endpoints.filter_map(|tls| tls.ca_file.as_deref()))
-            .map(mark)
-            .collect()
-    }
 }
 
-/// A file's identity, length and time of change; `None` where it cannot be seen.
-fn mark(file: &Path) -> Option<(u64, u64, i64, i64)> {
+/// What tells one state of a watched file from another; `None` where it cannot be seen.
+type Mark = Option<(u64, u64, i64, i64)>;
+
+/// The state of the configuration file and of the certificates it names.
+fn fingerprint(file: &Path, state: &State) -> Vec<Mark> {
+    let active = state.active();
+    let snapshot = &active.snapshot;
+    let certificates = snapshot.server.listeners.iter().filter_map(|l| l.tls.as_ref());
+    let endpoints = snapshot.endpoints.iter().filter_map(|endpoint| endpoint.tls.as_ref());
+    std::iter::once(file)
+        .chain(certificates.flat_map(|files| [files.cert_file.as_path(), &files.key_file]))
+        .chain(endpoints.filter_map(|tls| tls.ca_file.as_deref()))
+        .map(mark)
+        .collect()
+}
+
+/// A file's identity, length and time of change.
+fn mark(file: &Path) -> Mark {
     let data = fs::metadata(file).ok()?;
     Some((data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
 }
