@@ -2,9 +2,12 @@
 //!
 //! Requests and retries are counted in a ring of whole seconds. A retry is granted while the
 //! retries of the last [`WINDOW_SECONDS`] stay within a percentage of the requests of the same
-//! seconds, or while those of this second stay within a fixed number, which keeps a quiet alias
-//! able to retry. There is no lock: each second is one atomic word that holds its own number,
-//! so a second that comes round again starts from nothing. The clock is the caller's.
+//! seconds, or while those of this second stay within a fixed number, which keeps a quiet
+//! alias able to retry. So in any window the retries are at most the percentage of the requests
+//! of that window and the one before it, and the fixed number for each of its seconds.
+//!
+//! There is no lock: each second is one atomic word that holds its own number, so a second that
+//! comes round again starts from nothing. The clock is the caller's.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -118,6 +121,8 @@ mod tests {
     use proptest::{collection::vec, proptest};
     use std::time::{Duration, Instant};
 
+    const WINDOW: u64 = WINDOW_SECONDS as u64;
+
     fn policy(percent: u32, min: u32) -> Retry {
         Retry {
             attempts_max: 3,
@@ -152,9 +157,9 @@ mod tests {
         let start = Instant::now();
         let budget = Budget::new(start);
         (0..100).for_each(|_| budget.deposit(start));
-        let inside = start + Duration::from_secs(u64::from(WINDOW_SECONDS) - 1);
+        let inside = start + Duration::from_secs(WINDOW - 1);
         assert!(budget.withdraw(&policy(20, 0), inside));
-        let outside = start + Duration::from_secs(u64::from(WINDOW_SECONDS));
+        let outside = start + Duration::from_secs(WINDOW);
         assert!(!budget.withdraw(&policy(20, 0), outside));
     }
 
@@ -226,7 +231,7 @@ mod tests {
                         requests.push(second);
                     }
                     Event::Retry => {
-                        let recent = |at: &&u64| second - **at < u64::from(WINDOW_SECONDS);
+                        let recent = |at: &&u64| second - **at < WINDOW;
                         let made = retries.iter().filter(recent).count() as u64 + 1;
                         let asked = requests.iter().filter(recent).count() as u64;
                         let share = made * 100 <= asked * u64::from(percent);
@@ -236,8 +241,9 @@ mod tests {
                         prop_assert_eq!(granted, share || floor);
                         if granted {
                             retries.push(second);
-                            let most = asked * u64::from(percent) / 100
-                                + u64::from(min) * u64::from(WINDOW_SECONDS);
+                            let two_windows = |at: &&u64| second - **at < 2 * WINDOW - 1;
+                            let asked = requests.iter().filter(two_windows).count() as u64;
+                            let most = asked * u64::from(percent) / 100 + u64::from(min) * WINDOW;
                             prop_assert!(made <= most, "{} retries, at most {}", made, most);
                         }
                     }

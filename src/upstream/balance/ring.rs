@@ -44,11 +44,11 @@ impl Ring {
         Self { continuum: Continuum::new(&buckets), points }
     }
 
-    /// The first target from the hash's place on that can be used.
+    /// The first target from the hash's place on that lets it in.
     ///
     /// A target that comes back turns away a part of its hashes, always the same ones, so
-    /// that each moves home once; such a hash goes on to the next, and comes back to
-    /// the first if there is no other.
+    /// that each moves home once. A hash that is turned away everywhere goes to the first
+    /// target that is in at all.
     pub(super) fn pick<'a>(
         &self,
         hash: u64,
@@ -56,23 +56,24 @@ impl Ring {
         share: impl Fn(&LiveTarget) -> u32,
     ) -> Option<&'a Arc<LiveTarget>> {
         let mut place = self.continuum.node_idx(&hash.to_le_bytes());
-        let mut turned_away: Option<&Arc<LiveTarget>> = None;
-        for step in 0..self.points {
-            let target = targets.get(index(self.continuum.get_addr(&mut place)?))?;
-            let share_now = share(target);
-            if turned_away.is_some_and(|first| first.index == target.index)
-                || lets_in(share_now, hash)
-            {
-                return Some(target);
-            }
-            if share_now > 0 {
-                turned_away = turned_away.or(Some(target));
-            } else if step == 0 && targets.iter().all(|target| share(target) == 0) {
-                // Before a long way: there is no one to find.
-                return None;
-            }
+        let mut next = || targets.get(index(self.continuum.get_addr(&mut place)?));
+        let home = next()?;
+        if lets_in(share(home), hash) {
+            return Some(home);
         }
-        turned_away
+        // Before what may be a long way: whom is there to find?
+        let welcome = targets.iter().any(|target| lets_in(share(target), hash));
+        if !welcome && targets.iter().all(|target| share(target) == 0) {
+            return None;
+        }
+        let takes = |target: &LiveTarget| match share(target) {
+            share if welcome => lets_in(share, hash),
+            share => share > 0,
+        };
+        if takes(home) {
+            return Some(home);
+        }
+        (0..self.points).find_map(|_| next().filter(|target| takes(target)))
     }
 }
 

@@ -185,15 +185,19 @@ fn only_the_hashes_of_an_ejected_endpoint_move_and_they_come_home_one_by_one() {
         assert!(away != "b" && (home == away || home == "b"), "{home} moved to {away}");
     }
     bed.pass(secs(5));
-    let mut back = 0;
+    let (mut back, mut by_second) = (0, Vec::new());
     for _ in 0..=20 {
         let now = homes(&bed);
         let home_by_now = now.iter().filter(|place| *place == "b").count();
         assert!(home_by_now >= back, "who came home stays there");
         back = home_by_now;
+        by_second.push(back);
         bed.pass(secs(1));
     }
     assert_eq!(homes(&bed), home);
+    let share = |second: usize| by_second[second] as f64 / back as f64;
+    assert!((0.05..0.15).contains(&share(0)), "a tenth at once: {by_second:?}");
+    assert!((0.45..0.65).contains(&share(10)), "about half of the way: {by_second:?}");
 }
 
 #[test]

@@ -17,8 +17,9 @@ const TREE: &[&[Row]] = &[&[("a1", 0, 1), ("a2", 0, 1), ("b1", 1, 1)], &[("c1", 
 
 #[test]
 fn a_retry_stays_with_its_candidate_then_its_level_then_goes_on() {
+    let bed = bed(Balance::PeakEwma, TREE);
     for _ in 0..100 {
-        let attempts = bed(Balance::PeakEwma, TREE).attempts(4);
+        let attempts = bed.attempts(4);
         match attempts[0].as_str() {
             "a1" => assert_eq!(attempts, ["a1", "a2", "b1", "c1"]),
             "a2" => assert_eq!(attempts, ["a2", "a1", "b1", "c1"]),
