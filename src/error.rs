@@ -58,6 +58,31 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in order of declaration; `Internal` stays the last.
+    pub const ALL: [Kind; Kind::Internal as usize + 1] = [
+        Kind::Unauthenticated,
+        Kind::InvalidKey,
+        Kind::KeyExpired,
+        Kind::KeyDisabled,
+        Kind::NotFound,
+        Kind::MethodNotAllowed,
+        Kind::UnsupportedMediaType,
+        Kind::BodyTooLarge,
+        Kind::BodyTimeout,
+        Kind::InvalidBody,
+        Kind::MissingModel,
+        Kind::UnknownModel,
+        Kind::ParameterRefused,
+        Kind::UpstreamRateLimited,
+        Kind::UpstreamUnreachable,
+        Kind::UpstreamTimeout,
+        Kind::UpstreamBroken,
+        Kind::UpstreamCredential,
+        Kind::UpstreamStatus,
+        Kind::ClientGone,
+        Kind::Internal,
+    ];
+
     /// The HTTP status of the answer. 499 is never sent: it marks a client that left (nginx's usage).
     pub const fn status(self) -> u16 {
         match self {
@@ -190,3 +215,16 @@ impl std::error::Error for Error {}
 
 /// The result of a step on the request path.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// How much of a caller's text an error repeats, in characters.
+const EXCERPT_MAX: usize = 80;
+
+/// A caller's text as an error may repeat it: bounded, control characters replaced.
+pub fn excerpt(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut short: String = text.chars().take(EXCERPT_MAX).map(clean).collect();
+    if text.chars().nth(EXCERPT_MAX).is_some() {
+        short.push('…');
+    }
+    short
+}

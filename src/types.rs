@@ -76,6 +76,21 @@ text_id! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tokens(pub u64);
 
+/// Tokens of one request in disjoint classes: each token counts in exactly one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenUsage {
+    /// Prompt tokens that were neither read from nor written to a cache.
+    pub input: u64,
+    /// Prompt tokens read from the upstream's cache.
+    pub cache_read: u64,
+    /// Prompt tokens written to the upstream's cache.
+    pub cache_write: u64,
+    /// Tokens of the visible answer.
+    pub output: u64,
+    /// Tokens of hidden or shown reasoning.
+    pub reasoning: u64,
+}
+
 /// The number of a configuration that was taken into use: 1 at start, one more with every reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revision(pub u64);
@@ -120,4 +135,36 @@ pub enum Operation {
     Rerank,
     /// `GET /v1/models` and `GET /v1/models/{id}`
     Models,
+}
+
+impl Operation {
+    /// Every operation, in order of declaration; `Models` stays the last.
+    pub const ALL: [Operation; Operation::Models as usize + 1] = [
+        Operation::Chat,
+        Operation::Completion,
+        Operation::Embedding,
+        Operation::Moderation,
+        Operation::Image,
+        Operation::Speech,
+        Operation::Transcription,
+        Operation::Translation,
+        Operation::Rerank,
+        Operation::Models,
+    ];
+
+    /// The label in metrics and the access log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Operation::Chat => "chat",
+            Operation::Completion => "completion",
+            Operation::Embedding => "embedding",
+            Operation::Moderation => "moderation",
+            Operation::Image => "image",
+            Operation::Speech => "speech",
+            Operation::Transcription => "transcription",
+            Operation::Translation => "translation",
+            Operation::Rerank => "rerank",
+            Operation::Models => "models",
+        }
+    }
 }

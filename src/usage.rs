@@ -11,7 +11,8 @@ use smallvec::SmallVec;
 
 use crate::config::snapshot::Key;
 use crate::error::Kind;
-use crate::types::{EndpointId, ModelAlias, ModelName, Operation};
+use crate::telemetry::metrics::{AliasMetrics, TargetMetrics};
+use crate::types::{ModelName, Operation, TokenUsage};
 
 /// One request, from its first byte to its last.
 pub struct UsageRecord {
@@ -29,8 +30,8 @@ pub struct UsageRecord {
     pub operation: Option<Operation>,
     /// Who asked; `None` where that is not known.
     pub caller: Option<Arc<Key>>,
-    /// The alias asked for, once it is known to exist.
-    pub model: Option<ModelAlias>,
+    /// The alias asked for, once it is known to exist: its name and its counters in one handle.
+    pub model: Option<Arc<AliasMetrics>>,
     /// Whether the client asked for a stream.
     pub stream: bool,
     /// The status sent to the client; 499 where it left before one was sent.
@@ -62,8 +63,8 @@ impl UsageRecord {
 
 /// One attempt at one endpoint.
 pub struct AttemptRecord {
-    /// Where.
-    pub endpoint: EndpointId,
+    /// Where: the endpoint's name and its counters in one handle.
+    pub target: Arc<TargetMetrics>,
     /// What was asked for there.
     pub model: ModelName,
     /// What came of it.
@@ -127,19 +128,4 @@ impl Outcome {
             Outcome::Internal => "internal",
         }
     }
-}
-
-/// Tokens of one request in disjoint classes: each token counts in exactly one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TokenUsage {
-    /// Prompt tokens that were neither read from nor written to a cache.
-    pub input: u64,
-    /// Prompt tokens read from the upstream's cache.
-    pub cache_read: u64,
-    /// Prompt tokens written to the upstream's cache.
-    pub cache_write: u64,
-    /// Tokens of the visible answer.
-    pub output: u64,
-    /// Tokens of hidden or shown reasoning.
-    pub reasoning: u64,
 }

@@ -2,7 +2,11 @@
 //!
 //! Unknown keys are refused. Nothing is resolved or checked here: names may dangle, numbers
 //! may be absurd, secrets may lie in files; `build` turns this into a `Snapshot` or says
-//! everything that is wrong. The doc comments are the descriptions in the JSON Schema.
+//! everything that is wrong. The doc comments are the descriptions in the JSON Schema; `x-secret`
+//! marks what no message may quote, `x-upgrade` what a reload cannot change. Types that may hold a
+//! secret have no derived `Debug`.
+
+pub mod rewrite;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,8 +14,10 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::rewrite::{PromptMessage, Rewrite};
+
 /// Tollgate's configuration.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Raw {
     /// The process: listeners, threads, sizes.
@@ -35,7 +41,7 @@ pub struct Raw {
     /// What clients may ask for, by alias.
     #[serde(default)]
     pub models: BTreeMap<String, Model>,
-    /// Owners of keys, by name. A key may name a tenant that is not listed here.
+    /// Owners of keys, by name. Where none is listed, keys may name any.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,
     /// Virtual keys.
@@ -48,18 +54,24 @@ pub struct Raw {
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// Where clients connect. Default: one, 127.0.0.1:8080 in clear text.
+    #[schemars(extend("x-upgrade" = true))]
     pub listeners: Option<Vec<Listener>>,
     /// Where operators connect.
     pub admin: Option<Admin>,
-    /// Worker threads; 0 or absent: one for each core.
+    /// Worker threads; 0: one for each core. Default 0.
+    #[schemars(extend("x-upgrade" = true))]
     pub threads: Option<usize>,
-    /// Whether an idle worker takes tasks of a busy one. Default: see README, "Tuning".
+    /// Whether an idle worker takes tasks of a busy one. Default true.
+    #[schemars(extend("x-upgrade" = true))]
     pub work_stealing: Option<bool>,
     /// Accepting tasks for each listener. Default 1.
+    #[schemars(extend("x-upgrade" = true))]
     pub listener_tasks: Option<usize>,
     /// Idle upstream connections kept in all. Default 1024.
+    #[schemars(extend("x-upgrade" = true))]
     pub upstream_keepalive_max: Option<usize>,
     /// Seconds an idle upstream connection is kept. Default 60.
+    #[schemars(extend("x-upgrade" = true))]
     pub upstream_keepalive_seconds: Option<u64>,
     /// Seconds an idle client connection is kept. Default 75.
     pub client_keepalive_seconds: Option<u64>,
@@ -68,10 +80,13 @@ pub struct Server {
     /// Milliseconds a request body may take to arrive. Default 60000.
     pub body_timeout_ms: Option<u64>,
     /// Seconds a leaving process waits for its last stream. Default 600.
+    #[schemars(extend("x-upgrade" = true))]
     pub drain_seconds: Option<u64>,
     /// Where the process id is written. Default `/tmp/tollgate-<port of the first listener>.pid`.
+    #[schemars(extend("x-upgrade" = true))]
     pub pid_file: Option<PathBuf>,
     /// Over which listeners are handed to a new process. Default `/tmp/tollgate-<port>.sock`.
+    #[schemars(extend("x-upgrade" = true))]
     pub upgrade_socket: Option<PathBuf>,
 }
 
@@ -80,11 +95,14 @@ pub struct Server {
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     /// `host:port` with a numeric host, `0.0.0.0:8080`.
+    #[schemars(extend("x-upgrade" = true))]
     pub address: String,
     /// Certificate and key. HTTP/2 is then offered by ALPN.
+    #[schemars(extend("x-upgrade" = true))]
     pub tls: Option<ListenerTls>,
     /// Whether HTTP/2 is accepted in clear text too. Default false.
     #[serde(default)]
+    #[schemars(extend("x-upgrade" = true))]
     pub h2c: bool,
 }
 
@@ -102,7 +120,8 @@ pub struct ListenerTls {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
-    /// `host:port`. Default 127.0.0.1:9090.
+    /// `host:port` with a numeric host. Default 127.0.0.1:9090.
+    #[schemars(extend("x-upgrade" = true))]
     pub address: Option<String>,
     /// Bearer token for everything that changes state; required where the address is not loopback.
     pub token: Option<SecretRef>,
@@ -111,6 +130,7 @@ pub struct Admin {
 /// Where a secret is found: exactly one of the three.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-secret" = true))]
 pub struct SecretRef {
     /// The name of an environment variable.
     pub env: Option<String>,
@@ -130,7 +150,7 @@ impl std::fmt::Debug for SecretRef {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccessLog {
-    /// Default true.
+    /// Whether it is written. Default true.
     pub enabled: Option<bool>,
     /// A file, opened again on SIGUSR1. Default: standard output.
     pub path: Option<PathBuf>,
@@ -175,7 +195,7 @@ pub struct Retry {
 }
 
 /// A group of model servers that are reached in the same way.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// The wire format. Default openai.
@@ -185,6 +205,7 @@ pub struct Provider {
     pub credential: Option<SecretRef>,
     /// Further headers of every request, such as `OpenAI-Organization`.
     #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
     pub headers: BTreeMap<String, String>,
     /// The model servers.
     pub endpoints: Vec<Endpoint>,
@@ -314,66 +335,6 @@ pub enum Balance {
     ConsistentHash,
 }
 
-/// What is changed in a body on its way upstream.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Rewrite {
-    /// Messages put into chats.
-    #[serde(default)]
-    pub prompt: Vec<PromptMessage>,
-    /// Members set where the client sent none.
-    #[serde(default)]
-    pub defaults: BTreeMap<String, serde_json::Value>,
-    /// The largest value of numeric members.
-    #[serde(default)]
-    pub caps: BTreeMap<String, serde_json::Number>,
-    /// Members that are refused with 400.
-    #[serde(default)]
-    pub refuse: Vec<String>,
-}
-
-/// A message put into chats.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PromptMessage {
-    /// Default system.
-    #[serde(default)]
-    pub role: Role,
-    /// Default before_system.
-    #[serde(default)]
-    pub position: Position,
-    /// The text. `{{tenant}}`, `{{key}}`, `{{model}}`, `{{date}}` and `{{header.NAME}}` are filled in.
-    pub content: String,
-}
-
-/// Who a message is from.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Instructions.
-    #[default]
-    System,
-    /// Instructions, as newer models call them.
-    Developer,
-    /// The person.
-    User,
-    /// The model.
-    Assistant,
-}
-
-/// Where a message is put.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Position {
-    /// Before the first message.
-    #[default]
-    BeforeSystem,
-    /// Behind the leading system and developer messages.
-    AfterSystem,
-    /// Behind the last message.
-    End,
-}
-
 /// An owner of keys.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -386,12 +347,13 @@ pub struct Tenant {
 }
 
 /// A virtual key.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
     /// Its public name: shown in logs and metrics.
     pub id: String,
     /// `sha256:` and 64 hexadecimal digits, from `tollgate key new` or `tollgate key hash`.
+    #[schemars(extend("x-secret" = true))]
     pub hash: String,
     /// Its owner. Default `default`.
     pub tenant: Option<String>,
@@ -399,7 +361,7 @@ pub struct Key {
     pub models: Option<Vec<String>>,
     /// RFC 3339; from then on the key is refused.
     pub expires_at: Option<String>,
-    /// Default true.
+    /// Whether it may be used. Default true.
     pub enabled: Option<bool>,
     /// For whoever reads logs.
     #[serde(default)]

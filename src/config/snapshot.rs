@@ -27,7 +27,7 @@ pub struct Snapshot {
     pub access_log: AccessLog,
     /// Watching the file.
     pub reload: Reload,
-    /// Every endpoint of every provider, in the order of the file.
+    /// Every endpoint of every provider: by the provider's name, then in the order of the file.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// What clients may ask for.
     pub models: HashMap<ModelAlias, Arc<Model>>,
@@ -81,7 +81,7 @@ pub struct Listener {
 }
 
 /// A certificate chain and its private key, as PEM files; re-read on reload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TlsFiles {
     /// The chain, leaf first.
     pub cert_file: PathBuf,
@@ -130,7 +130,7 @@ pub struct Endpoint {
     pub id: EndpointId,
     /// Whose endpoint it is.
     pub provider: ProviderId,
-    /// The wire format spoken. Only OpenAI's, for now the one dialect read.
+    /// The wire format spoken.
     pub dialect: Dialect,
     /// Host without port, as in the URL: resolved to `addresses` and sent in `Host` and SNI.
     pub host: Box<str>,

@@ -1,26 +1,353 @@
 //! Prometheus metrics, with every label resolved before the request path runs.
+//!
+//! A request is counted once, by [`Metrics::record`], through the handles that its record
+//! carries: no lock, no look-up, no text, and no cache line that another thread writes.
+//! Series exist for what the configuration names and for nothing else: a client cannot
+//! make one. Samples are put together only when someone asks, by [`Metrics::render`].
 
-use std::sync::Arc;
+mod cells;
+mod page;
+mod render;
+mod slots;
 
-use crate::types::{EndpointId, ModelAlias};
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus::process_collector::ProcessCollector;
+
+use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
+use super::shard::{Sharded, thread_number};
+use crate::config::reload;
+use crate::config::snapshot::Snapshot;
+use crate::types::{EndpointId, ModelAlias, Revision};
+use crate::upstream::Ejection;
+use crate::usage::{AttemptRecord, TokenUsage, UsageRecord};
+
+/// `Content-Type` of what [`Metrics::render`] gives.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics of the process.
-pub struct Metrics {}
+pub struct Metrics {
+    threads: usize,
+    handles: Mutex<Handles>,
+    /// Where requests count that named no alias that exists.
+    no_alias: Arc<AliasMetrics>,
+    errors: Sharded<Counts<{ slots::ERRORS }>>,
+    in_flight: Sharded<Arc<OwnLine>>,
+    revision: AtomicU64,
+    reloads: Counts<{ slots::RELOADS.len() }>,
+    lost_lines: Counts<{ slots::LOSSES.len() }>,
+    process: ProcessCollector,
+}
 
-/// The handles of one endpoint.
-pub struct EndpointMetrics {}
+/// One request in flight, for as long as it lives.
+///
+/// It is a reference to its thread's shard, and the number of references is the number of
+/// requests: dropping it, on whatever thread, is all there is to do.
+#[must_use]
+pub struct InFlight {
+    _counted: Arc<OwnLine>,
+}
 
-/// The handles of one alias at one endpoint.
-pub struct TargetMetrics {}
+/// Nothing, on two cache lines of its own together with its reference count.
+#[repr(align(128))]
+struct OwnLine;
+
+/// Why a line is missing from the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostLine {
+    /// The writer did not keep up, or had been closed.
+    QueueFull,
+    /// The file did not take it.
+    WriteFailed,
+}
+
+#[derive(Default)]
+struct Handles {
+    aliases: BTreeMap<ModelAlias, Arc<AliasMetrics>>,
+    endpoints: BTreeMap<EndpointId, Arc<EndpointMetrics>>,
+    targets: BTreeMap<(ModelAlias, EndpointId), Arc<TargetMetrics>>,
+}
 
 impl Metrics {
+    /// Metrics that so many threads count in without sharing a cache line.
+    pub fn new(threads: usize) -> Self {
+        Self {
+            threads,
+            handles: Mutex::default(),
+            no_alias: Arc::new(AliasMetrics::new(ModelAlias::from(""), threads)),
+            errors: Sharded::new(threads, Counts::default),
+            in_flight: Sharded::new(threads, || Arc::new(OwnLine)),
+            revision: AtomicU64::new(0),
+            reloads: Counts::default(),
+            lost_lines: Counts::default(),
+            process: ProcessCollector::for_self(),
+        }
+    }
+
+    /// The handles of an alias; the same for the same name.
+    pub fn alias(&self, alias: &ModelAlias) -> Arc<AliasMetrics> {
+        self.handles().alias(alias, self.threads)
+    }
+
     /// The handles of an endpoint; the same for the same id.
-    pub fn endpoint(&self, _id: &EndpointId) -> Arc<EndpointMetrics> {
-        Arc::new(EndpointMetrics {})
+    pub fn endpoint(&self, id: &EndpointId) -> Arc<EndpointMetrics> {
+        self.handles().endpoint(id, self.threads)
     }
 
     /// The handles of an alias at an endpoint; the same for the same pair.
-    pub fn target(&self, _alias: &ModelAlias, _endpoint: &EndpointId) -> Arc<TargetMetrics> {
-        Arc::new(TargetMetrics {})
+    pub fn target(&self, alias: &ModelAlias, endpoint: &EndpointId) -> Arc<TargetMetrics> {
+        let mut handles = self.handles();
+        let key = (alias.clone(), endpoint.clone());
+        if let Some(target) = handles.targets.get(&key) {
+            return Arc::clone(target);
+        }
+        let alias = handles.alias(alias, self.threads);
+        let endpoint = handles.endpoint(endpoint, self.threads);
+        let target = Arc::new(TargetMetrics::new(alias, endpoint, self.threads));
+        handles.targets.insert(key, Arc::clone(&target));
+        target
+    }
+
+    /// Forgets what is no longer in the configuration. Requests that still run on an older
+    /// one keep their handles, and what they count there is not shown any more.
+    pub fn retain(&self, snapshot: &Snapshot) {
+        let known = |id: &EndpointId| snapshot.endpoints.iter().any(|endpoint| endpoint.id == *id);
+        let serves = |alias: &ModelAlias, id: &EndpointId| {
+            snapshot.models.get(alias).is_some_and(|model| {
+                let mut targets = model.levels.iter().flat_map(|level| &level.targets);
+                targets.any(|target| target.endpoint.id == *id)
+            })
+        };
+        let mut handles = self.handles();
+        handles.aliases.retain(|alias, _| snapshot.models.contains_key(alias));
+        handles.endpoints.retain(|id, _| known(id));
+        handles.targets.retain(|(alias, id), _| serves(alias, id));
+    }
+
+    /// Counts a request as in flight, until what is returned is dropped.
+    pub fn started(&self) -> InFlight {
+        InFlight { _counted: Arc::clone(self.in_flight.mine()) }
+    }
+
+    /// How many requests are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.iter().map(|shard| Arc::strong_count(shard) - 1).sum()
+    }
+
+    /// Counts everything about a request that has ended.
+    pub fn record(&self, record: &UsageRecord) {
+        let thread = thread_number();
+        record.model.as_ref().unwrap_or(&self.no_alias).record(thread, record);
+        for attempt in &record.attempts {
+            attempt.target.record(thread, attempt);
+        }
+        if let (Some(tokens), Some(last)) = (&record.tokens, record.attempts.last()) {
+            last.target.count_tokens(thread, tokens);
+        }
+        if let Some(kind) = record.error {
+            self.errors.at(thread).add(kind as usize, 1);
+        }
+    }
+
+    /// Says which configuration is in use.
+    pub fn in_use(&self, revision: Revision) {
+        self.revision.store(revision.0, Ordering::Relaxed);
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, outcome: reload::Outcome) {
+        self.reloads.add(slots::reload(outcome), 1);
+    }
+
+    /// Counts lines that are missing from the access log.
+    pub fn lines_lost(&self, reason: LostLine, lines: u64) {
+        self.lost_lines.add(reason as usize, lines);
+    }
+
+    /// How many lines are missing from the access log, for one reason.
+    pub fn lost_lines(&self, reason: LostLine) -> u64 {
+        self.lost_lines.get(reason as usize)
+    }
+
+    /// Everything, in Prometheus' text format (content type [`CONTENT_TYPE`]).
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        prometheus::TextEncoder::new().encode_to_string(&render::families(self))
+    }
+
+    fn handles(&self) -> MutexGuard<'_, Handles> {
+        // No code that can panic runs under the lock, so there is nothing broken to see.
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Handles {
+    fn alias(&mut self, alias: &ModelAlias, threads: usize) -> Arc<AliasMetrics> {
+        let entry = self.aliases.entry(alias.clone());
+        let new = || Arc::new(AliasMetrics::new(alias.clone(), threads));
+        Arc::clone(entry.or_insert_with(new))
+    }
+
+    fn endpoint(&mut self, id: &EndpointId, threads: usize) -> Arc<EndpointMetrics> {
+        let entry = self.endpoints.entry(id.clone());
+        let new = || Arc::new(EndpointMetrics::new(id.clone(), threads));
+        Arc::clone(entry.or_insert_with(new))
+    }
+}
+
+/// The counters of one alias: all that is known without an endpoint.
+pub struct AliasMetrics {
+    alias: ModelAlias,
+    shards: Sharded<AliasCells>,
+}
+
+#[derive(Default)]
+struct AliasCells {
+    /// By operation, and within it by status.
+    requests: Counts<{ slots::OPERATIONS * slots::STATUSES.len() }>,
+    retries: Counts<{ slots::OUTCOMES.len() }>,
+    duration: Histogram,
+    first_byte: Histogram,
+    overhead: Histogram,
+    request_bytes: Counts<1>,
+    response_bytes: Counts<1>,
+}
+
+impl AliasMetrics {
+    fn new(alias: ModelAlias, threads: usize) -> Self {
+        Self { alias, shards: Sharded::new(threads, AliasCells::default) }
+    }
+
+    /// The alias's name; empty for requests that named no alias that exists.
+    pub fn alias(&self) -> &ModelAlias {
+        &self.alias
+    }
+
+    fn record(&self, thread: usize, record: &UsageRecord) {
+        let cells = self.shards.at(thread);
+        let status = slots::status(record.status);
+        let operation = slots::operation(record.operation);
+        cells.requests.add(operation * slots::STATUSES.len() + status, 1);
+        cells.duration.observe(&REQUEST_BOUNDS, record.total);
+        if let Some(first_byte) = record.first_byte {
+            cells.first_byte.observe(&REQUEST_BOUNDS, first_byte);
+        }
+        cells.overhead.observe(&OVERHEAD_BOUNDS, record.overhead());
+        cells.request_bytes.add(0, record.request_bytes);
+        cells.response_bytes.add(0, record.response_bytes);
+        // Whatever was followed by another attempt was the reason for it.
+        if let Some((_last, retried)) = record.attempts.split_last() {
+            for attempt in retried {
+                cells.retries.add(slots::outcome(attempt.outcome), 1);
+            }
+        }
+    }
+}
+
+/// The counters of one endpoint.
+pub struct EndpointMetrics {
+    id: EndpointId,
+    shards: Sharded<EndpointCells>,
+    healthy: AtomicBool,
+    in_flight: AtomicUsize,
+}
+
+#[derive(Default)]
+struct EndpointCells {
+    first_byte: Histogram,
+    duration: Histogram,
+    ejections: Counts<{ slots::EJECTIONS.len() }>,
+    /// New ones, then reused ones.
+    connections: Counts<2>,
+    request_bytes: Counts<1>,
+    response_bytes: Counts<1>,
+}
+
+impl EndpointMetrics {
+    fn new(id: EndpointId, threads: usize) -> Self {
+        Self {
+            id,
+            shards: Sharded::new(threads, EndpointCells::default),
+            healthy: AtomicBool::new(true),
+            in_flight: AtomicUsize::new(0),
+        }
+    }
+
+    /// The endpoint's name.
+    pub fn id(&self) -> &EndpointId {
+        &self.id
+    }
+
+    /// Counts one ejection.
+    pub fn ejected(&self, reason: Ejection) {
+        self.shards.mine().ejections.add(slots::ejection(reason), 1);
+    }
+
+    /// Says how the endpoint stands; called when metrics are asked for.
+    pub fn publish(&self, healthy: bool, in_flight: usize) {
+        self.healthy.store(healthy, Ordering::Relaxed);
+        self.in_flight.store(in_flight, Ordering::Relaxed);
+    }
+
+    fn record(&self, thread: usize, attempt: &AttemptRecord) {
+        let cells = self.shards.at(thread);
+        if let Some(first_byte) = attempt.first_byte {
+            cells.first_byte.observe(&REQUEST_BOUNDS, first_byte);
+        }
+        // An attempt without a connection says nothing of how long the endpoint takes.
+        if let Some(reused) = attempt.reused {
+            cells.connections.add(usize::from(reused), 1);
+            cells.duration.observe(&REQUEST_BOUNDS, attempt.total);
+        }
+        cells.request_bytes.add(0, attempt.request_bytes);
+        cells.response_bytes.add(0, attempt.response_bytes);
+    }
+}
+
+/// The counters of one alias at one endpoint.
+pub struct TargetMetrics {
+    alias: Arc<AliasMetrics>,
+    endpoint: Arc<EndpointMetrics>,
+    shards: Sharded<TargetCells>,
+}
+
+#[derive(Default)]
+struct TargetCells {
+    attempts: Counts<{ slots::OUTCOMES.len() }>,
+    tokens: Counts<{ slots::TOKENS.len() }>,
+}
+
+impl TargetMetrics {
+    fn new(alias: Arc<AliasMetrics>, endpoint: Arc<EndpointMetrics>, threads: usize) -> Self {
+        Self { alias, endpoint, shards: Sharded::new(threads, TargetCells::default) }
+    }
+
+    /// The alias's handles.
+    pub fn alias(&self) -> &Arc<AliasMetrics> {
+        &self.alias
+    }
+
+    /// The endpoint's handles.
+    pub fn endpoint(&self) -> &Arc<EndpointMetrics> {
+        &self.endpoint
+    }
+
+    fn record(&self, thread: usize, attempt: &AttemptRecord) {
+        self.shards.at(thread).attempts.add(slots::outcome(attempt.outcome), 1);
+        self.endpoint.record(thread, attempt);
+    }
+
+    fn count_tokens(&self, thread: usize, tokens: &TokenUsage) {
+        let TokenUsage { input, cache_read, cache_write, output, reasoning } = *tokens;
+        let cells = self.shards.at(thread);
+        for (slot, count) in
+            [input, cache_read, cache_write, output, reasoning].into_iter().enumerate()
+        {
+            cells.tokens.add(slot, count);
+        }
     }
 }

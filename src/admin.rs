@@ -1,0 +1,213 @@
+//! The operators' HTTP service: metrics, health, status, reload.
+//!
+//! It runs on a listener of its own, which clients do not reach. Everything is read from
+//! handles and closures that the server gives it, so it depends on none of the request path.
+//! What only reads is open to whoever reaches the listener; what changes state asks for the
+//! bearer token of the configuration, where one is configured.
+
+mod answer;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use http::{Method, Response, StatusCode, header};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::config::reload::{Outcome, ReloadReport};
+use crate::config::snapshot::Snapshot;
+use crate::telemetry::metrics::{self, EndpointMetrics, Metrics};
+use crate::types::{Revision, Secret};
+
+/// The service: everything it needs to answer.
+pub struct Admin {
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// When the process started.
+    pub started: Instant,
+    /// Set once the process takes no new clients; `/readyz` then answers 503.
+    pub draining: Arc<AtomicBool>,
+    /// The configuration in use; `None` before the first one is.
+    pub snapshot: Box<dyn Fn() -> Option<Arc<Snapshot>> + Send + Sync>,
+    /// How each endpoint stands.
+    pub endpoints: Box<dyn Fn() -> Vec<EndpointStatus> + Send + Sync>,
+    /// Reads the configuration again and takes it into use.
+    pub reload: Box<dyn Fn() -> BoxFuture<'static, ReloadReport> + Send + Sync>,
+}
+
+/// How an endpoint stands.
+pub struct EndpointStatus {
+    /// Its name and its counters.
+    pub metrics: Arc<EndpointMetrics>,
+    /// Whether it may be picked.
+    pub healthy: bool,
+    /// Attempts that have begun and not ended.
+    pub in_flight: usize,
+    /// How long it takes now, as the balance sees it; `None` before its first answer.
+    pub latency: Option<Duration>,
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        let Some(page) = Page::at(request.uri.path()) else {
+            return answer::error(StatusCode::NOT_FOUND, "not_found", NOT_FOUND);
+        };
+        if !page.methods().contains(&request.method) {
+            return answer::method_not_allowed(page.methods());
+        }
+        match page {
+            Page::Index => answer::text("text/plain; charset=utf-8", INDEX),
+            Page::Metrics => self.metrics(),
+            Page::Live => answer::json(StatusCode::OK, &json!({ "status": "alive" })),
+            Page::Ready => self.ready(),
+            Page::Status => self.status(),
+            Page::Reload if !self.may_change(session) => answer::unauthorized(),
+            Page::Reload => self.reload().await,
+        }
+    }
+}
+
+const INDEX: &str = "\
+Tollgate, for operators
+
+GET  /metrics       Prometheus metrics
+GET  /livez         200 while the process runs
+GET  /readyz        200 while it takes requests, 503 while it starts or drains
+GET  /admin/status  version, configuration, endpoints, as JSON
+POST /admin/reload  read the configuration again, with the admin token if one is set
+";
+
+const NOT_FOUND: &str = "there is no such page; GET / names all there are";
+
+/// What is served.
+#[derive(Clone, Copy)]
+enum Page {
+    Index,
+    Metrics,
+    Live,
+    Ready,
+    Status,
+    Reload,
+}
+
+impl Page {
+    fn at(path: &str) -> Option<Self> {
+        Some(match path {
+            "/" => Page::Index,
+            "/metrics" => Page::Metrics,
+            "/livez" => Page::Live,
+            "/readyz" => Page::Ready,
+            "/admin/status" => Page::Status,
+            "/admin/reload" => Page::Reload,
+            _ => return None,
+        })
+    }
+
+    fn methods(self) -> &'static [Method] {
+        match self {
+            Page::Index | Page::Metrics | Page::Live | Page::Ready | Page::Status => {
+                &[Method::GET, Method::HEAD]
+            }
+            Page::Reload => &[Method::POST],
+        }
+    }
+}
+
+impl Admin {
+    fn metrics(&self) -> Response<Vec<u8>> {
+        for endpoint in (self.endpoints)() {
+            endpoint.metrics.publish(endpoint.healthy, endpoint.in_flight);
+        }
+        match self.metrics.render() {
+            Ok(page) => answer::text(metrics::CONTENT_TYPE, page),
+            Err(error) => {
+                log::error!("metrics cannot be shown: {error}");
+                let text = "the metrics cannot be shown; the log says why";
+                answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", text)
+            }
+        }
+    }
+
+    fn ready(&self) -> Response<Vec<u8>> {
+        let (status, text) = if self.draining.load(Ordering::Relaxed) {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining")
+        } else if (self.snapshot)().is_none() {
+            (StatusCode::SERVICE_UNAVAILABLE, "starting")
+        } else {
+            (StatusCode::OK, "ready")
+        };
+        answer::json(status, &json!({ "status": text }))
+    }
+
+    fn status(&self) -> Response<Vec<u8>> {
+        let endpoints: Vec<_> = (self.endpoints)()
+            .iter()
+            .map(|endpoint| {
+                json!({
+                    "id": endpoint.metrics.id().as_str(),
+                    "healthy": endpoint.healthy,
+                    "in_flight": endpoint.in_flight,
+                    "latency_ms": endpoint.latency.map(|latency| latency.as_secs_f64() * 1e3),
+                })
+            })
+            .collect();
+        let revision = (self.snapshot)().map(|snapshot| snapshot.revision.0);
+        let status = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "revision": revision,
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "draining": self.draining.load(Ordering::Relaxed),
+            "in_flight": self.metrics.in_flight(),
+            "endpoints": endpoints,
+        });
+        answer::json(StatusCode::OK, &status)
+    }
+
+    async fn reload(&self) -> Response<Vec<u8>> {
+        let ReloadReport { revision: Revision(revision), outcome, problems, needs_upgrade } =
+            (self.reload)().await;
+        let (status, outcome) = match outcome {
+            Outcome::Applied => (StatusCode::OK, "applied"),
+            Outcome::Refused => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
+        };
+        let report = json!({
+            "revision": revision,
+            "outcome": outcome,
+            "problems": problems,
+            "needs_upgrade": needs_upgrade,
+        });
+        answer::json(status, &report)
+    }
+
+    /// Whether the request may change state: always without a token in the configuration.
+    fn may_change(&self, session: &ServerSession) -> bool {
+        let snapshot = (self.snapshot)();
+        let token = snapshot.as_ref().and_then(|snapshot| snapshot.server.admin.token.as_ref());
+        token.is_none_or(|token| {
+            bearer(session.get_header_bytes(header::AUTHORIZATION))
+                .is_some_and(|sent| is_same(sent, token))
+        })
+    }
+}
+
+/// What a header says behind `Bearer`; the scheme's case does not matter (RFC 9110, 11.1).
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = authorization.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+/// Compares digests, so that time tells neither the token nor its length.
+fn is_same(sent: &[u8], token: &Secret) -> bool {
+    Sha256::digest(sent).ct_eq(&Sha256::digest(token.expose())).into()
+}

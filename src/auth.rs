@@ -1,0 +1,89 @@
+//! Who is calling: a credential in one of four headers becomes the key it names.
+//!
+//! Keys are kept as SHA-256 digests of random texts, so a configuration that leaks opens
+//! nothing. The digest is compared in constant time; a caller learns only whether a key is
+//! unknown, disabled or expired, the latter two only when it holds the key.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+
+use crate::config::snapshot::{Key, Snapshot};
+use crate::error::{Error, Kind, Result};
+
+/// The longest credential read, in bytes: ours have 50, others' seldom more than 200.
+const CREDENTIAL_BYTES_MAX: usize = 4096;
+
+/// Where clients of OpenAI, Anthropic, Azure and Google put their key beside `authorization`.
+const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
+
+/// The caller's key, by the first credential found.
+///
+/// # Errors
+/// `Unauthenticated` without a credential, `InvalidKey` for an unknown one, `KeyDisabled`
+/// and `KeyExpired` for a known one that may not be used.
+pub fn authenticate(
+    headers: &HeaderMap,
+    snapshot: &Snapshot,
+    now: DateTime<Utc>,
+) -> Result<Arc<Key>> {
+    let credential = credential(headers)?;
+    let digest: [u8; 32] = Sha256::digest(credential).into();
+    let Some(key) = snapshot.keys.get(&digest) else {
+        return Err(Error::new(
+            Kind::InvalidKey,
+            "The API key is not known here. Check that it is a key of this gateway, whole and \
+             without quotes; a provider's own key is not accepted.",
+        ));
+    };
+    if !key.enabled {
+        return Err(Error::new(Kind::KeyDisabled, format!("The API key `{}` is disabled.", key.id)));
+    }
+    if let Some(end) = key.expires_at.filter(|end| *end <= now) {
+        return Err(Error::new(
+            Kind::KeyExpired,
+            format!("The API key `{}` expired at {}.", key.id, end.format("%Y-%m-%dT%H:%M:%SZ")),
+        ));
+    }
+    Ok(key.clone())
+}
+
+/// The credential's bytes, from `Authorization: Bearer` or one of [`KEY_HEADERS`].
+fn credential(headers: &HeaderMap) -> Result<&[u8]> {
+    let value = match headers.get(AUTHORIZATION) {
+        Some(value) => Some(bearer(value.as_bytes())?),
+        None => KEY_HEADERS.iter().find_map(|name| headers.get(*name)).map(|v| v.as_bytes()),
+    };
+    let value = value.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty()).ok_or_else(|| {
+        Error::new(
+            Kind::Unauthenticated,
+            "No API key was sent. Send one as `Authorization: Bearer KEY` (or in `x-api-key`, \
+             `api-key` or `x-goog-api-key`).",
+        )
+    })?;
+    if value.len() > CREDENTIAL_BYTES_MAX {
+        return Err(Error::new(
+            Kind::InvalidKey,
+            format!("The API key is longer than {CREDENTIAL_BYTES_MAX} bytes: no key is."),
+        ));
+    }
+    Ok(value)
+}
+
+/// What follows `Bearer`, in any case (RFC 9110, section 11.1).
+fn bearer(value: &[u8]) -> Result<&[u8]> {
+    match value.split_first_chunk::<6>() {
+        Some((scheme, rest))
+            if scheme.eq_ignore_ascii_case(b"bearer") && rest.first().is_none_or(|b| *b == b' ') =>
+        {
+            Ok(rest)
+        }
+        _ => Err(Error::new(
+            Kind::Unauthenticated,
+            "The `Authorization` header holds no bearer token: send `Authorization: Bearer KEY`.",
+        )),
+    }
+}

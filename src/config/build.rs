@@ -1,0 +1,123 @@
+//! From `Raw` to `Snapshot`: what the values mean, each and together.
+//!
+//! Every check reports where it stands and goes on with a value that does no harm; a snapshot
+//! built after any report is thrown away by the caller. Files and environment variables are read
+//! here, once, so that what was checked is what is used.
+
+mod headers;
+mod key;
+mod limits;
+mod model;
+mod provider;
+mod rewrite;
+mod secret;
+mod server;
+mod shares;
+mod template;
+mod tls;
+mod url;
+
+pub use tls::certified_key;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::raw::{self, Raw};
+use super::snapshot::{AccessLog, Reload, Snapshot};
+use super::spot::Spot;
+use crate::types::Revision;
+
+/// The longest name of anything, in bytes: names become metric labels and log members.
+const NAME_BYTES_MAX: usize = 200;
+
+/// Where relative files lie and environment variables come from.
+pub(super) struct Surroundings<'a> {
+    /// The directory of the configuration.
+    pub(super) base_dir: &'a Path,
+    /// The environment.
+    pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
+}
+
+impl Surroundings<'_> {
+    fn path(&self, path: &Path) -> PathBuf {
+        self.base_dir.join(path)
+    }
+
+    /// A file that will be created: the directory must be there.
+    fn new_file(&self, path: &Path, spot: &Spot<'_>) -> PathBuf {
+        let path = self.path(path);
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let here = directory.as_os_str().is_empty();
+        if path.file_name().is_none() || path.is_dir() {
+            spot.refuse(format!("`{}` is not the name of a file", path.display()));
+        } else if !here && !directory.is_dir() {
+            spot.refuse(format!("there is no directory `{}`", directory.display()));
+        }
+        path
+    }
+}
+
+/// Builds the snapshot. It may be used only where nothing was reported.
+pub(super) fn build(
+    raw: &Raw,
+    root: &Spot<'_>,
+    around: &Surroundings<'_>,
+    revision: Revision,
+) -> Snapshot {
+    let providers = provider::providers(&raw.providers, &root.key("providers"), around);
+    let general = model::General {
+        retry: limits::retry(&raw.retry, &root.key("retry"), &limits::default_retry()),
+        timeouts: limits::timeouts(&raw.timeouts, &root.key("timeouts"), &limits::TIMEOUTS),
+    };
+    let spot = root.key("models");
+    let models = raw.models.iter().map(|(alias, model)| {
+        let model = model::model(alias, model, &spot, &providers, &general);
+        (model.alias.clone(), Arc::new(model))
+    });
+    let models: HashMap<_, _> = models.collect();
+    let aliases = spot.keys();
+    let tenants = key::tenants(&raw.tenants, root, &aliases);
+    Snapshot {
+        revision,
+        server: server::server(&raw.server, &root.key("server"), around),
+        access_log: access_log(&raw.access_log, &root.key("access_log"), around),
+        reload: reload(&raw.reload, &root.key("reload")),
+        keys: key::keys(&raw.keys, root, &tenants),
+        endpoints: providers.into_values().flatten().collect(),
+        models,
+    }
+}
+
+fn access_log(raw: &raw::AccessLog, spot: &Spot<'_>, around: &Surroundings<'_>) -> AccessLog {
+    let file = raw.path.as_ref().map(|path| around.new_file(path, &spot.key("path")));
+    match (raw.enabled.unwrap_or(true), file) {
+        (false, _) => AccessLog::Off,
+        (true, None) => AccessLog::Stdout,
+        (true, Some(path)) => AccessLog::File(path),
+    }
+}
+
+fn reload(raw: &raw::Reload, spot: &Spot<'_>) -> Reload {
+    Reload {
+        watch: raw.watch.unwrap_or(true),
+        interval: limits::millis(raw.interval_ms, 1000, &spot.key("interval_ms")),
+    }
+}
+
+/// Checks a name that will stand in logs and metrics.
+fn name(name: &str, spot: &Spot<'_>) {
+    if name.is_empty() {
+        spot.refuse("a name must not be empty");
+    } else if name.len() > NAME_BYTES_MAX {
+        spot.refuse(format!(
+            "a name must have at most {NAME_BYTES_MAX} bytes, this one has {}",
+            name.len()
+        ));
+    } else if name.trim() != name || name.chars().any(char::is_control) {
+        spot.refuse(format!(
+            "the name {name:?} must not begin or end with a space, nor hold control characters"
+        ));
+    }
+}

@@ -1,0 +1,222 @@
+//! Providers: each of their endpoints becomes an [`Endpoint`] that holds all a request needs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, header};
+use rustls::pki_types::ServerName;
+
+use super::limits::{millis, millis_or_zero, within};
+use super::shares::WEIGHT_MAX;
+use super::url::Base;
+use super::{Surroundings, headers, name, secret, tls, url};
+use crate::config::raw;
+use crate::config::snapshot::{ActiveHealth, Dialect, Endpoint, PassiveHealth, UpstreamTls};
+use crate::config::spot::Spot;
+use crate::types::{EndpointId, ProviderId};
+
+/// Endpoints by provider. A provider whose endpoints were all refused has none.
+pub(super) type Providers<'a> = BTreeMap<&'a str, Vec<Arc<Endpoint>>>;
+
+/// Builds every endpoint of every provider.
+pub(super) fn providers<'a>(
+    raw: &'a BTreeMap<String, raw::Provider>,
+    spot: &Spot<'_>,
+    around: &Surroundings<'_>,
+) -> Providers<'a> {
+    let mut taken = HashMap::new();
+    let mut providers = Providers::new();
+    for (id, provider) in raw {
+        name(id, &spot.name_of(id));
+        let place = spot.key(id);
+        let shared = Shared::of(id, provider, &place, around);
+        providers.insert(id, endpoints(&shared, provider, &place, &mut taken));
+    }
+    providers
+}
+
+/// What all endpoints of a provider have in common.
+struct Shared {
+    provider: ProviderId,
+    dialect: Dialect,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// Without a server name where the file gives none: it is then the endpoint's host.
+    tls: UpstreamTls,
+    health: Option<ActiveHealth>,
+    passive: PassiveHealth,
+}
+
+impl Shared {
+    fn of(id: &str, raw: &raw::Provider, spot: &Spot<'_>, around: &Surroundings<'_>) -> Self {
+        let credential = raw.credential.as_ref().and_then(|raw| {
+            let place = spot.key("credential");
+            bearer(secret::secret(raw, &place, around)?.expose(), &place)
+        });
+        let fixed = headers::headers(&raw.headers, &spot.key("headers"));
+        Self {
+            provider: ProviderId::from(id),
+            dialect: match raw.dialect {
+                raw::Dialect::OpenAi => Dialect::OpenAi,
+            },
+            headers: credential.into_iter().chain(fixed).collect(),
+            tls: upstream_tls(&raw.tls, &spot.key("tls"), around),
+            health: raw.health.as_ref().map(|raw| active(raw, &spot.key("health"))),
+            passive: passive(&raw.passive, &spot.key("passive")),
+        }
+    }
+}
+
+fn bearer(secret: &str, spot: &Spot<'_>) -> Option<(HeaderName, HeaderValue)> {
+    let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {secret}")) else {
+        spot.refuse("the secret holds a character that no header may have");
+        return None;
+    };
+    value.set_sensitive(true);
+    Some((header::AUTHORIZATION, value))
+}
+
+fn endpoints(
+    shared: &Shared,
+    raw: &raw::Provider,
+    spot: &Spot<'_>,
+    taken: &mut HashMap<EndpointId, String>,
+) -> Vec<Arc<Endpoint>> {
+    let list = spot.key("endpoints");
+    if raw.endpoints.is_empty() {
+        list.refuse("must have at least one endpoint");
+    }
+    let mut endpoints = Vec::with_capacity(raw.endpoints.len());
+    for (index, raw) in raw.endpoints.iter().enumerate() {
+        let place = list.item(index);
+        let Some(endpoint) = endpoint(shared, raw, &place) else { continue };
+        if let Some(other) = taken.get(&endpoint.id) {
+            let id = &endpoint.id;
+            place.refuse(format!(
+                "the name `{id}` is that of {other}: set `name` to tell them apart"
+            ));
+            continue;
+        }
+        taken.insert(endpoint.id.clone(), place.to_string());
+        endpoints.push(Arc::new(endpoint));
+    }
+    let speaks_tls = endpoints.iter().any(|endpoint| endpoint.tls.is_some());
+    if !endpoints.is_empty() && !speaks_tls && !spot.key("tls").keys().is_empty() {
+        spot.key("tls").refuse("has no effect: no endpoint here has an `https` URL");
+    }
+    endpoints
+}
+
+fn endpoint(shared: &Shared, raw: &raw::Endpoint, spot: &Spot<'_>) -> Option<Endpoint> {
+    let weight = within(raw.weight, 1, 1..=WEIGHT_MAX, &spot.key("weight"));
+    if let Some(given) = &raw.name {
+        name(given, &spot.key("name"));
+    }
+    let place = spot.key("url");
+    let base = url::parse(&raw.url).map_err(|why| place.refuse(why)).ok()?;
+    let authority = HeaderValue::from_str(&base.authority)
+        .map_err(|_| place.refuse("the host cannot stand in a `Host` header"))
+        .ok()?;
+    let provider = &shared.provider;
+    let id = match &raw.name {
+        Some(given) => EndpointId::from(given.as_str()),
+        None => EndpointId::from(id_of(provider, &base).as_str()),
+    };
+    Some(Endpoint {
+        id,
+        provider: provider.clone(),
+        dialect: shared.dialect,
+        tls: base.tls.then(|| endpoint_tls(&shared.tls, &base.host, &place)),
+        host: base.host.into(),
+        port: base.port,
+        base_path: base.path.into(),
+        authority,
+        headers: shared.headers.clone(),
+        weight,
+        health: shared.health.clone(),
+        passive: shared.passive.clone(),
+    })
+}
+
+fn id_of(provider: &ProviderId, base: &Base) -> String {
+    let Base { host, port, .. } = base;
+    if host.contains(':') {
+        return format!("{provider}/[{host}]:{port}");
+    }
+    format!("{provider}/{host}:{port}")
+}
+
+fn endpoint_tls(shared: &UpstreamTls, host: &str, spot: &Spot<'_>) -> UpstreamTls {
+    let mut tls = shared.clone();
+    if tls.server_name.is_empty() {
+        if ServerName::try_from(host).is_err() {
+            spot.refuse(format!(
+                "no certificate can carry the name `{host}`: set `tls.server_name`"
+            ));
+        }
+        tls.server_name = host.into();
+    }
+    tls
+}
+
+fn upstream_tls(raw: &raw::UpstreamTls, spot: &Spot<'_>, around: &Surroundings<'_>) -> UpstreamTls {
+    let ca_file = raw.ca_file.as_ref().map(|path| around.path(path));
+    if let Some(file) = &ca_file {
+        tls::roots(file, &spot.key("ca_file"));
+    }
+    if let Some(server_name) = &raw.server_name
+        && ServerName::try_from(server_name.as_str()).is_err()
+    {
+        let text = format!("`{server_name}` is neither a host's name nor an address");
+        spot.key("server_name").refuse(text);
+    }
+    UpstreamTls {
+        server_name: raw.server_name.clone().unwrap_or_default().into(),
+        ca_file,
+        verify: raw.verify.unwrap_or(true),
+        http2: raw.http2.unwrap_or(true),
+    }
+}
+
+fn active(raw: &raw::Health, spot: &Spot<'_>) -> ActiveHealth {
+    const CHECKS_MAX: u32 = 1000;
+    if let Some(path) = &raw.path
+        && (!path.starts_with('/') || path.parse::<PathAndQuery>().is_err())
+    {
+        let text = format!("`{path}` is not the path of a URL, such as `/health`");
+        spot.key("path").refuse(text);
+    }
+    ActiveHealth {
+        path: raw.path.as_deref().map(Into::into),
+        interval: millis(raw.interval_ms, 5000, &spot.key("interval_ms")),
+        timeout: millis(raw.timeout_ms, 2000, &spot.key("timeout_ms")),
+        healthy_after: within(raw.healthy_after, 2, 1..=CHECKS_MAX, &spot.key("healthy_after")),
+        unhealthy_after: within(
+            raw.unhealthy_after,
+            3,
+            1..=CHECKS_MAX,
+            &spot.key("unhealthy_after"),
+        ),
+    }
+}
+
+fn passive(raw: &raw::Passive, spot: &Spot<'_>) -> PassiveHealth {
+    const FAILURES_MAX: u32 = 1_000_000;
+    let eject = millis(raw.eject_ms, 5000, &spot.key("eject_ms"));
+    let eject_max = millis(raw.eject_max_ms, 300_000, &spot.key("eject_max_ms"));
+    if eject > eject_max {
+        // The one that the file sets is at fault; where it sets both, the longest.
+        let key = if raw.eject_max_ms.is_some() { "eject_max_ms" } else { "eject_ms" };
+        spot.key(key).refuse(format!(
+            "the first ejection, {} ms, must not be longer than the longest, {} ms",
+            eject.as_millis(),
+            eject_max.as_millis()
+        ));
+    }
+    PassiveHealth {
+        failures: within(raw.failures, 5, 0..=FAILURES_MAX, &spot.key("failures")),
+        eject,
+        eject_max,
+        slow_start: millis_or_zero(raw.slow_start_ms, 10_000, &spot.key("slow_start_ms")),
+    }
+}

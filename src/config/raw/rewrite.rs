@@ -1,0 +1,67 @@
+//! What is changed in bodies, as the file says it: messages put in, members set, lowered, refused.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What is changed in a body on its way upstream.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rewrite {
+    /// Messages put into chats.
+    #[serde(default)]
+    pub prompt: Vec<PromptMessage>,
+    /// Members set where the client sent none.
+    #[serde(default)]
+    pub defaults: BTreeMap<String, serde_json::Value>,
+    /// The largest value of numeric members.
+    #[serde(default)]
+    pub caps: BTreeMap<String, serde_json::Number>,
+    /// Members that are refused with 400.
+    #[serde(default)]
+    pub refuse: Vec<String>,
+}
+
+/// A message put into chats.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromptMessage {
+    /// Who it is from. Default system.
+    #[serde(default)]
+    pub role: Role,
+    /// Where it is put. Default before_system.
+    #[serde(default)]
+    pub position: Position,
+    /// The text. `{{tenant}}`, `{{key}}`, `{{model}}`, `{{date}}` and `{{header.NAME}}` are filled
+    /// in.
+    pub content: String,
+}
+
+/// Who a message is from.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions.
+    #[default]
+    System,
+    /// Instructions, as newer models call them.
+    Developer,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// Where a message is put.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// Before the first message.
+    #[default]
+    BeforeSystem,
+    /// Behind the leading system and developer messages.
+    AfterSystem,
+    /// Behind the last message.
+    End,
+}

@@ -1,0 +1,358 @@
+//! A validating cursor over JSON text (RFC 8259): where values begin and end, never what they mean.
+//!
+//! It builds no tree, copies nothing and does not recurse, so no input can exhaust the stack. The
+//! caller has checked the text's UTF-8. Runs of string content, the bulk of every chat, are
+//! skipped in blocks that the compiler turns into vector code.
+
+/// How deep objects and arrays may lie within each other. More than any API needs; servers
+/// (Python's `json`, serde_json) give up between 128 and 1,000.
+pub const NESTING_MAX: u32 = 128;
+
+/// Why the text is not JSON: a place and what would have been right there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// Byte offset in the text.
+    pub at: usize,
+    /// What is wrong, fit for a client.
+    pub what: &'static str,
+}
+
+/// A place in the text.
+#[derive(Clone, Copy)]
+pub(crate) struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// A cursor at `at`.
+    pub fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    /// Byte offset of the next byte.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next byte, left where it is.
+    pub fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// Passes over the next byte if it is `byte`.
+    pub fn eat(&mut self, byte: u8) -> bool {
+        let hit = self.peek() == Some(byte);
+        self.at += usize::from(hit);
+        hit
+    }
+
+    /// Passes over white space.
+    pub fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// A fault here.
+    pub fn fault(&self, what: &'static str) -> Fault {
+        Fault { at: self.at, what }
+    }
+
+    /// Passes over a string; says whether it holds escapes.
+    pub fn string(&mut self) -> Result<bool, Fault> {
+        if !self.eat(b'"') {
+            return Err(self.fault("expected a string"));
+        }
+        let mut escaped = false;
+        loop {
+            self.at += plain_run(self.rest());
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(escaped);
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(_) => return Err(self.fault("control character in a string: escape it")),
+                None => return Err(self.fault("the string is not closed")),
+            }
+        }
+    }
+
+    /// Passes over one value with everything in it. `depth` containers are open around it.
+    pub fn value(&mut self, depth: u32) -> Result<(), Fault> {
+        let mut open = Open { kinds: 0, depth: 0, depth_max: NESTING_MAX.saturating_sub(depth) };
+        loop {
+            self.space();
+            if !self.begin(&mut open)? && self.end(&mut open)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads up to where a value is complete (false) or the first one within it begins (true).
+    fn begin(&mut self, open: &mut Open) -> Result<bool, Fault> {
+        match self.peek() {
+            Some(b'"') => self.string().map(|_| false),
+            Some(b'{') => {
+                self.enter(open, true)?;
+                self.space();
+                if self.eat(b'}') {
+                    open.pop();
+                    return Ok(false);
+                }
+                self.name().map(|()| true)
+            }
+            Some(b'[') => {
+                self.enter(open, false)?;
+                self.space();
+                if self.eat(b']') {
+                    open.pop();
+                    return Ok(false);
+                }
+                Ok(true)
+            }
+            Some(b'-' | b'0'..=b'9') => self.number().map(|()| false),
+            Some(b't') => self.word(b"true").map(|()| false),
+            Some(b'f') => self.word(b"false").map(|()| false),
+            Some(b'n') => self.word(b"null").map(|()| false),
+            _ => Err(self.fault("expected a value")),
+        }
+    }
+
+    /// Behind a complete value: closes what ends here. True when nothing is left open.
+    fn end(&mut self, open: &mut Open) -> Result<bool, Fault> {
+        while let Some(object) = open.top() {
+            self.space();
+            match self.peek() {
+                Some(b',') => {
+                    self.at += 1;
+                    if object {
+                        self.space();
+                        self.name()?;
+                    }
+                    return Ok(false);
+                }
+                Some(b'}') if object => self.at += 1,
+                Some(b']') if !object => self.at += 1,
+                _ if object => return Err(self.fault("expected `,` or `}`")),
+                _ => return Err(self.fault("expected `,` or `]`")),
+            }
+            open.pop();
+        }
+        Ok(true)
+    }
+
+    fn enter(&mut self, open: &mut Open, object: bool) -> Result<(), Fault> {
+        if !open.push(object) {
+            return Err(self.fault("nested too deeply: 128 levels are the most"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Passes over a member's name and its colon.
+    fn name(&mut self) -> Result<(), Fault> {
+        if self.peek() != Some(b'"') {
+            return Err(self.fault("expected a member name in double quotes"));
+        }
+        self.string()?;
+        self.colon()
+    }
+
+    /// Passes over the colon behind a name, and the space before it.
+    pub fn colon(&mut self) -> Result<(), Fault> {
+        self.space();
+        if self.eat(b':') { Ok(()) } else { Err(self.fault("expected `:`")) }
+    }
+
+    fn escape(&mut self) -> Result<(), Fault> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => {
+                let digits = self.bytes.get(self.at + 2..self.at + 6).unwrap_or_default();
+                if digits.len() < 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return Err(self.fault("`\\u` must be followed by four hexadecimal digits"));
+                }
+                self.at += 6;
+            }
+            _ => return Err(self.fault("unknown escape in a string")),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), Fault> {
+        self.eat(b'-');
+        if !self.eat(b'0') {
+            self.digits()?;
+        } else if let Some(b'0'..=b'9') = self.peek() {
+            return Err(self.fault("a number must not begin with 0"));
+        }
+        if self.eat(b'.') {
+            self.digits()?;
+        }
+        if self.eat(b'e') || self.eat(b'E') {
+            let _sign = self.eat(b'+') || self.eat(b'-');
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let run = self.rest().iter().take_while(|b| b.is_ascii_digit()).count();
+        if run == 0 {
+            return Err(self.fault("expected a digit"));
+        }
+        self.at += run;
+        Ok(())
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+        if !self.rest().starts_with(word) {
+            return Err(self.fault("expected a value"));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+}
+
+/// What is open around a value: one bit a level, set for an object.
+struct Open {
+    kinds: u128,
+    depth: u32,
+    depth_max: u32,
+}
+
+impl Open {
+    fn push(&mut self, object: bool) -> bool {
+        if self.depth >= self.depth_max {
+            return false;
+        }
+        self.depth += 1;
+        self.kinds = (self.kinds << 1) | u128::from(object);
+        true
+    }
+
+    fn pop(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.kinds >>= 1;
+    }
+
+    fn top(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.kinds & 1 == 1)
+    }
+}
+
+/// The number of leading bytes that stand for themselves within a JSON string: neither a quote,
+/// nor a backslash, nor a control character.
+pub(crate) fn plain_run(bytes: &[u8]) -> usize {
+    const BLOCK: usize = 32;
+    let mut run = 0;
+    // Names and short values end within two words: found without going through whole blocks.
+    for word in bytes.as_chunks::<8>().0.iter().take(2) {
+        let hits = special(*word);
+        if hits != 0 {
+            return run + hits.trailing_zeros() as usize / 8;
+        }
+        run += 8;
+    }
+    for block in bytes.get(run..).unwrap_or_default().as_chunks::<BLOCK>().0 {
+        if block.iter().fold(false, |any, &b| any | (b < 0x20) | (b == b'"') | (b == b'\\')) {
+            break;
+        }
+        run += BLOCK;
+    }
+    let rest = bytes.get(run..).unwrap_or_default();
+    let (words, tail) = rest.as_chunks::<8>();
+    for word in words {
+        let hits = special(*word);
+        if hits != 0 {
+            return run + hits.trailing_zeros() as usize / 8;
+        }
+        run += 8;
+    }
+    run + tail.iter().take_while(|&&b| b >= 0x20 && b != b'"' && b != b'\\').count()
+}
+
+/// Marks bytes that do not stand for themselves: the lowest set bit is that of the first one.
+/// ("Determine if a word has a byte less than n", Bit Twiddling Hacks; higher bits may be wrong.)
+fn special(word: [u8; 8]) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(word);
+    let zero_in = |x: u64| x.wrapping_sub(ONES) & !x;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = zero_in(word ^ (ONES * u64::from(b'"')));
+    let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
+    (control | quote | backslash) & (ONES * 0x80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cursor, plain_run};
+    use proptest::prelude::{any, prop};
+    use proptest::{prop_assert_eq, proptest};
+
+    fn check(text: &str, expected: Result<usize, usize>) {
+        let mut cursor = Cursor::new(text.as_bytes(), 0);
+        let got = cursor.value(0).map(|()| cursor.at()).map_err(|fault| fault.at);
+        assert_eq!(got, expected, "{text}");
+    }
+
+    #[test]
+    fn a_value_ends_where_it_ends() {
+        check("0,", Ok(1));
+        check("-0.5e+10 ", Ok(8));
+        check("true]", Ok(4));
+        check(r#""a\"b" "#, Ok(6));
+        check(r#"{"a":[1,{}, []],"b":null}x"#, Ok(25));
+        check("[ ]", Ok(3));
+    }
+
+    #[test]
+    fn a_fault_is_said_where_it_stands() {
+        check("", Err(0));
+        check("01", Err(1));
+        check("1.", Err(2));
+        check("tru", Err(0));
+        check("[1 2]", Err(3));
+        check("[1,]", Err(3));
+        check(r#"{"a" 1}"#, Err(5));
+        check(r#"{"a":1,}"#, Err(7));
+        check(r#"{"a":1]"#, Err(6));
+        check("\"a\nb\"", Err(2));
+        check(r#""\x""#, Err(1));
+        check(r#""\u12g4""#, Err(1));
+        check(r#""abc"#, Err(4));
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let deep = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        check(&deep(128), Ok(256));
+        check(&deep(129), Err(128));
+        check(&"[".repeat(100_000), Err(128));
+    }
+
+    proptest! {
+        #[test]
+        fn a_plain_run_ends_at_the_first_special_byte(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+            let slow = bytes.iter().take_while(|&&b| b >= 0x20 && b != b'"' && b != b'\\').count();
+            prop_assert_eq!(plain_run(&bytes), slow);
+        }
+
+        #[test]
+        fn a_long_plain_run_is_found(n in 0_usize..300, end in 0_u8..0x20) {
+            let mut bytes = vec![b'x'; n];
+            bytes.push(end);
+            bytes.extend_from_slice(b"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy");
+            prop_assert_eq!(plain_run(&bytes), n);
+        }
+    }
+}

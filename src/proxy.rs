@@ -1,0 +1,184 @@
+//! The gateway on Pingora's hooks: the only place that implements `ProxyHttp`.
+//!
+//! Each hook calls one named step. The steps before the upstream are in [`prepare`]; what is
+//! known of a request after them is an [`exchange::Exchange`], what belongs to one try at one
+//! endpoint an [`attempt::Attempt`].
+
+mod attempt;
+mod deadline;
+mod exchange;
+mod failure;
+mod held;
+mod prepare;
+mod reply;
+mod request_id;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+pub use exchange::Context;
+
+use crate::state::State;
+
+/// The gateway as Pingora sees it.
+pub struct Gateway {
+    state: Arc<State>,
+}
+
+impl Gateway {
+    /// A gateway that serves what the state holds.
+    pub fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new(self.state.metrics.started())
+    }
+
+    /// No modules: Pingora's default would look at compressing each answer.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        match prepare::prepare(&self.state, session, ctx).await {
+            Ok(prepare::Next::Forward(exchange)) => {
+                ctx.hold(session, *exchange);
+                Ok(false)
+            }
+            Ok(prepare::Next::Reply(reply)) => reply.send(session, ctx).await.map(|()| true),
+            Err(error) => reply::refuse(session, ctx, error).await.map(|()| true),
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        ctx: &mut Context,
+    ) -> Result<Box<HttpPeer>> {
+        ctx.start_attempt()
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.connected(reused);
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        *request = ctx.upstream_request(session.req_header())?;
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        *body = if end { ctx.upstream_body() } else { None };
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.answered(response)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        ctx.answer_bytes(body, end)?;
+        Ok(None)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        error: Box<pingora::Error>,
+    ) -> Box<pingora::Error> {
+        failure::connect(ctx, error)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<pingora::Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<pingora::Error> {
+        failure::proxy(ctx, session, error, reused)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &pingora::Error,
+        ctx: &mut Context,
+    ) -> FailToProxy {
+        reply::fail(session, ctx, error).await
+    }
+
+    async fn logging(
+        &self,
+        session: &mut Session,
+        error: Option<&pingora::Error>,
+        ctx: &mut Context,
+    ) {
+        let record = ctx.settle(session, error);
+        self.state.metrics.record(&record);
+        self.state.access_log.write(record);
+    }
+
+    /// Failures are told once, by the access log and the metrics.
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &pingora::Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Context,
+        _error: &pingora::Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}

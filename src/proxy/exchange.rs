@@ -1,0 +1,251 @@
+//! One request on its way: what the hooks hand from one to the next.
+//!
+//! [`Context`] is made when a request's header arrives. After `prepare` it holds an
+//! [`Exchange`], in which all that is known is known, and, while an upstream works, an
+//! [`Attempt`], which each new try replaces whole.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::attempt::{self, Attempt};
+use super::deadline::Deadline;
+use super::failure;
+use super::held::Hold;
+use super::request_id;
+use crate::config::snapshot::Key;
+use crate::error::{Error, Kind};
+use crate::request::Request;
+use crate::telemetry::metrics::{AliasMetrics, InFlight};
+use crate::types::{Operation, TokenUsage};
+use crate::upstream::{Pool, Tried};
+use crate::usage::{AttemptRecord, Outcome, UsageRecord};
+
+/// What is known of a request from its first hook to its last.
+pub struct Context {
+    /// Counts the request as in flight until it ends.
+    _in_flight: InFlight,
+    /// The gateway's name for the request.
+    pub request_id: Box<str>,
+    /// When its header had been read.
+    pub started: Instant,
+    /// The same, on the wall clock.
+    started_at: SystemTime,
+    /// Set as soon as `prepare` knows them, so that a refusal is accounted to its caller.
+    pub operation: Option<Operation>,
+    /// Who asks.
+    pub caller: Option<Arc<Key>>,
+    /// The alias asked for, once it is known to exist.
+    pub model: Option<Arc<AliasMetrics>>,
+    /// The body's size.
+    pub request_bytes: u64,
+    /// The bytes of the body sent to the client.
+    pub response_bytes: u64,
+    /// When the first byte went to the client.
+    pub first_byte: Option<Duration>,
+    /// The status sent to the client.
+    pub status: Option<u16>,
+    /// Why the request failed.
+    pub failure: Option<Error>,
+    /// Present once the request is prepared.
+    pub exchange: Option<Exchange>,
+    /// Present while an upstream works.
+    pub attempt: Option<Attempt>,
+    /// Whether what the client has received is a stream of events.
+    pub sends_events: bool,
+    /// The attempts that have ended.
+    attempts: SmallVec<[AttemptRecord; 2]>,
+    /// As the last answer reported.
+    tokens: Option<TokenUsage>,
+}
+
+/// A request that is ready to go upstream.
+pub struct Exchange {
+    /// Where it may go.
+    pub pool: Arc<Pool>,
+    /// What is sent.
+    pub request: Request,
+    /// The value a consistent hash is taken of.
+    pub hash: Option<u64>,
+    /// The time it has.
+    pub deadline: Arc<Deadline>,
+    /// Where it has been.
+    pub tried: Tried,
+    /// Attempts that count.
+    pub attempts_made: usize,
+    /// Whether the one free retry of a connection gone stale was used.
+    pub stale_retried: bool,
+    /// The smallest `Retry-After` of the upstreams that answered 429.
+    pub retry_after: Option<Duration>,
+    /// The client's session, to be given back.
+    pub hold: Option<Hold>,
+}
+
+impl Context {
+    /// The context of a request whose header has just been read.
+    pub fn new(in_flight: InFlight) -> Self {
+        Self {
+            _in_flight: in_flight,
+            request_id: request_id::next(),
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            operation: None,
+            caller: None,
+            model: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            first_byte: None,
+            status: None,
+            failure: None,
+            exchange: None,
+            attempt: None,
+            sends_events: false,
+            attempts: SmallVec::new(),
+            tokens: None,
+        }
+    }
+
+    /// The request is ready: its session is held until the answer is complete.
+    pub fn hold(&mut self, session: &mut Session, mut exchange: Exchange) {
+        exchange.hold = Some(Hold::take(&mut session.downstream_session, exchange.deadline.clone()));
+        self.exchange = Some(exchange);
+    }
+
+    /// Picks an endpoint and makes the attempt's body.
+    ///
+    /// # Errors
+    /// Where no address of the endpoint is known: as any failure to connect.
+    pub fn start_attempt(&mut self) -> Result<Box<HttpPeer>> {
+        let Some(exchange) = &mut self.exchange else { return Err(unprepared()) };
+        let attempt = Attempt::start(exchange)?;
+        let peer = self.attempt.insert(attempt).peer(exchange);
+        peer.map_err(|error| failure::connect(self, error))
+    }
+
+    /// A connection is there.
+    pub fn connected(&mut self, reused: bool) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.reused = Some(reused);
+        }
+    }
+
+    /// The header that goes upstream.
+    pub fn upstream_request(&mut self, client: &RequestHeader) -> Result<RequestHeader> {
+        match (&self.exchange, &self.attempt) {
+            (Some(exchange), Some(attempt)) => {
+                attempt::request_header(exchange, attempt, client, &self.request_id)
+            }
+            _ => Err(unprepared()),
+        }
+    }
+
+    /// The body that goes upstream.
+    pub fn upstream_body(&self) -> Option<Bytes> {
+        self.attempt.as_ref().map(|attempt| attempt.body.clone())
+    }
+
+    /// An answer's header has come: it is passed on, or it leads to another attempt.
+    ///
+    /// # Errors
+    /// One with `retry` set where another attempt is made; the failure's own where none is.
+    pub fn answered(&mut self, response: &mut ResponseHeader) -> Result<()> {
+        failure::status(self, response)?;
+        let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) else {
+            return Err(unprepared());
+        };
+        attempt.answered(exchange, response, &self.request_id)?;
+        self.status = Some(response.status.as_u16());
+        self.sends_events = attempt.sends_events();
+        Ok(())
+    }
+
+    /// Bytes of an answer have come.
+    pub fn answer_bytes(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+        if let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) {
+            attempt.bytes(exchange, body, end)?;
+        }
+        if let Some(body) = body {
+            self.response_bytes += body.len() as u64;
+            self.first_byte.get_or_insert_with(|| self.started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Ends the attempt under way, if one is.
+    pub fn end_attempt(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
+        if let Some(attempt) = self.attempt.take() {
+            self.tokens = attempt.tokens().or(self.tokens);
+            self.attempts.push(attempt.end(outcome, retry_after));
+        }
+    }
+
+    /// Forgets the attempt under way: its connection was stale, and it did not count.
+    pub fn discard_attempt(&mut self) {
+        self.attempt = None;
+    }
+
+    /// The status of the attempt's answer, once one was passed on.
+    pub fn answered_status(&self) -> Option<u16> {
+        self.attempt.as_ref().and_then(|attempt| attempt.status)
+    }
+
+    /// Ends the request: gives the session back, and says what it was.
+    pub fn settle(
+        &mut self,
+        session: &mut Session,
+        error: Option<&pingora::Error>,
+    ) -> UsageRecord {
+        if let Some(hold) = self.exchange.as_mut().and_then(|exchange| exchange.hold.take()) {
+            hold.give_back(&mut session.downstream_session);
+        }
+        if let Some(status) = self.answered_status() {
+            self.end_attempt(Outcome::Answered(status), None);
+        }
+        self.end_attempt(Outcome::Internal, None);
+        let failure = self.failure.take();
+        let header = session.req_header();
+        UsageRecord {
+            request_id: std::mem::take(&mut self.request_id),
+            started: self.started_at,
+            client: session
+                .client_addr()
+                .and_then(|address| address.as_inet())
+                .map(std::net::SocketAddr::ip),
+            method: header.method.clone(),
+            path: header.uri.path().into(),
+            operation: self.operation,
+            caller: self.caller.take(),
+            model: self.model.take(),
+            stream: self.exchange.as_ref().is_some_and(|exchange| exchange.request.stream),
+            status: self.status.unwrap_or(Kind::ClientGone.status()),
+            error: failure.as_ref().map(|failure| failure.kind),
+            error_detail: failure.map(|failure| failure.to_string().into()).or_else(|| {
+                error.map(|error| error.to_string().into())
+            }),
+            attempts: std::mem::take(&mut self.attempts),
+            first_byte: self.first_byte,
+            total: self.started.elapsed(),
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            tokens: self.tokens,
+        }
+    }
+}
+
+/// A header value of the request's id.
+pub fn request_id_value(request_id: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(request_id).map_err(|_| unprepared())
+}
+
+/// A hook was called out of order: Pingora does not do this.
+pub fn unprepared() -> Box<pingora::Error> {
+    pingora::Error::explain(pingora::ErrorType::InternalError, "hook called out of order")
+}

@@ -1,0 +1,206 @@
+//! What a failed attempt leads to: another one, or the error that the client gets.
+//!
+//! Three hooks learn of failures: no connection, a status, a break in between. Each names the
+//! outcome; [`conclude`] ends the attempt with it, asks the retry table and the budget, and
+//! leaves the last word's error in the context.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{ErrorSource, ErrorType, Result};
+use tokio::time::Instant;
+
+use super::deadline::Phase;
+use super::exchange::{Context, Exchange};
+use crate::error::{Error, Kind};
+use crate::retry::{self, Progress, Verdict};
+use crate::usage::Outcome;
+
+/// No connection could be made.
+pub fn connect(ctx: &mut Context, mut error: Box<pingora::Error>) -> Box<pingora::Error> {
+    let outcome = match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Outcome::ConnectTimeout,
+        _ => Outcome::Connect,
+    };
+    let again = conclude(ctx, outcome, None, &error.to_string());
+    error.set_retry(again);
+    error
+}
+
+/// The connection broke, a deadline passed or the client left, before the answer was complete.
+pub fn proxy(
+    ctx: &mut Context,
+    session: &Session,
+    mut error: Box<pingora::Error>,
+    reused: bool,
+) -> Box<pingora::Error> {
+    // A status that failed the attempt has concluded it already, with its verdict.
+    if ctx.attempt.is_none() {
+        return error;
+    }
+    if reused && went_stale(ctx, session, &error) {
+        error.set_retry(true);
+        return error;
+    }
+    let outcome = outcome_of(ctx, &error);
+    let again = conclude(ctx, outcome, None, &error.to_string());
+    error.set_retry(again);
+    error
+}
+
+/// A status that is an upstream's failure ends the attempt; any other is passed on.
+///
+/// # Errors
+/// With `retry` set where another attempt is made.
+pub fn status(ctx: &mut Context, response: &ResponseHeader) -> Result<()> {
+    let Some(exchange) = &mut ctx.exchange else { return Ok(()) };
+    let status = response.status;
+    let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    let listed = exchange.pool.model.retry.statuses.binary_search(&status.as_u16()).is_ok();
+    if !(refused || listed || status.is_server_error()) {
+        return Ok(());
+    }
+    let wait = retry_after(response, Utc::now());
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        exchange.retry_after = match (exchange.retry_after, wait) {
+            (Some(known), Some(new)) => Some(known.min(new)),
+            (known, new) => known.or(new),
+        };
+    }
+    let detail = format!("the upstream answered {status}");
+    let again = conclude(ctx, Outcome::Status(status.as_u16()), wait, &detail);
+    let mut error = pingora::Error::explain(ErrorType::HTTPStatus(status.as_u16()), detail);
+    error.set_retry(again);
+    Err(error)
+}
+
+/// Ends the attempt and decides: true where another one is made.
+fn conclude(
+    ctx: &mut Context,
+    outcome: Outcome,
+    retry_after: Option<Duration>,
+    detail: &str,
+) -> bool {
+    let sent = ctx.status.is_some();
+    let elapsed = ctx.started.elapsed();
+    ctx.end_attempt(outcome, retry_after);
+    let Some(exchange) = &ctx.exchange else { return false };
+    let policy = &exchange.pool.model.retry;
+    let progress = Progress {
+        attempts_made: exchange.attempts_made,
+        bytes_sent_downstream: sent,
+        elapsed,
+        total: exchange.pool.model.timeouts.total,
+    };
+    let kind = match retry::decide(outcome, policy, progress) {
+        Verdict::Again if exchange.pool.budget.withdraw(policy, Instant::now().into_std()) => {
+            return true;
+        }
+        Verdict::Again => retry::kind(outcome),
+        Verdict::Stop(kind) => kind,
+    };
+    let mut error = Error::new(kind, public_text(kind, exchange)).because(detail);
+    if kind == Kind::UpstreamRateLimited {
+        error.retry_after = exchange.retry_after;
+    }
+    ctx.failure = Some(error);
+    false
+}
+
+/// Whether a kept connection had been closed by the other side before this request reached it.
+/// That says nothing about the endpoint, and one more try is free, once a request.
+fn went_stale(ctx: &mut Context, session: &Session, error: &pingora::Error) -> bool {
+    let broke = matches!(
+        error.etype(),
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError
+    );
+    let early = ctx.status.is_none() && session.response_written().is_none();
+    let Some(exchange) = &mut ctx.exchange else { return false };
+    if *error.esource() != ErrorSource::Upstream || !broke || !early || exchange.stale_retried {
+        return false;
+    }
+    exchange.stale_retried = true;
+    exchange.attempts_made -= 1;
+    ctx.discard_attempt();
+    true
+}
+
+fn outcome_of(ctx: &Context, error: &pingora::Error) -> Outcome {
+    let expired = ctx.exchange.as_ref().and_then(|e| e.deadline.check(Instant::now()));
+    match (error.esource(), error.etype(), expired) {
+        (_, ErrorType::ReadTimedout, Some(Phase::FirstByte)) => Outcome::FirstByteTimeout,
+        (_, ErrorType::ReadTimedout, Some(Phase::BetweenBytes)) => Outcome::BetweenBytesTimeout,
+        (_, _, Some(Phase::Total)) => Outcome::TotalTimeout,
+        (ErrorSource::Downstream, ..) => Outcome::ClientGone,
+        (ErrorSource::Upstream, ..) => Outcome::Broken,
+        (ErrorSource::Internal | ErrorSource::Unset, ..) => Outcome::Internal,
+    }
+}
+
+/// What the client reads. It names the alias and what was tried, and no endpoint.
+fn public_text(kind: Kind, exchange: &Exchange) -> String {
+    let alias = &exchange.pool.model.alias;
+    let tried = match exchange.attempts_made {
+        1 => "1 attempt was made".to_owned(),
+        attempts => format!("{attempts} attempts were made"),
+    };
+    match kind {
+        Kind::UpstreamRateLimited => {
+            format!("The model `{alias}` is over its provider's rate limit; {tried}. Try later.")
+        }
+        Kind::UpstreamUnreachable => {
+            format!("No server of the model `{alias}` could be reached; {tried}.")
+        }
+        Kind::UpstreamTimeout => {
+            format!("The model `{alias}` did not answer in time; {tried}.")
+        }
+        Kind::UpstreamBroken => {
+            format!("The answer of the model `{alias}` broke off; {tried}.")
+        }
+        Kind::UpstreamCredential => format!(
+            "The provider of the model `{alias}` refused the gateway's own credential; {tried}. \
+             Tell the gateway's operator."
+        ),
+        Kind::UpstreamStatus => {
+            format!("The provider of the model `{alias}` failed; {tried}.")
+        }
+        _ => "The gateway failed; the request id names the case in its log.".to_owned(),
+    }
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).
+fn retry_after(response: &ResponseHeader, now: DateTime<Utc>) -> Option<Duration> {
+    let value = response.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = DateTime::parse_from_rfc2822(value).ok()?;
+    (date.to_utc() - now).to_std().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(value: &str, expected: Option<f64>) {
+        let mut response = ResponseHeader::build(429, None).unwrap();
+        response.insert_header(RETRY_AFTER, value).unwrap();
+        let now = DateTime::parse_from_rfc3339("2026-01-01T00:00:00Z").unwrap().to_utc();
+        assert_eq!(retry_after(&response, now).map(|d| d.as_secs_f64()), expected, "{value}");
+    }
+
+    #[test]
+    fn retry_after_is_read_in_each_of_its_forms() {
+        check("7", Some(7.0));
+        check(" 0.5 ", Some(0.5));
+        check("Thu, 01 Jan 2026 00:00:30 GMT", Some(30.0));
+        check("Wed, 31 Dec 2025 23:00:00 GMT", None);
+        check("-3", None);
+        check("NaN", None);
+        check("soon", None);
+    }
+}

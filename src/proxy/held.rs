@@ -1,0 +1,246 @@
+//! The client's session while its request, already read whole, is at an upstream.
+//!
+//! Pingora forwards a body that was read early only from its retry buffer of 64 KiB, and knows
+//! no timeout for a whole request. Both are put right in one place: once the body is read, the
+//! real session moves into a [`Held`], which Pingora sees as a session of a custom protocol. It
+//! - says that the body is done and offers one byte to replay, so that `request_body_filter` is
+//!   called once on every attempt, whatever the body's length was and over HTTP/1 and HTTP/2;
+//! - while it waits for the client to leave, also waits for the [`Deadline`] of the attempt.
+//!
+//! [`Hold::give_back`] puts the real session back before Pingora decides about keep-alive.
+//! Everything else is passed on; nothing here reads or changes a request or an answer.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+use http::HeaderMap;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
+use pingora::protocols::http::HttpTask;
+use pingora::protocols::http::ServerSession as HttpSession;
+use pingora::protocols::http::custom::CustomMessageWrite;
+use pingora::protocols::http::custom::server::Session as CustomSession;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::{Error, ErrorType, Result};
+
+use super::deadline::{Deadline, Timer};
+
+/// What makes Pingora call `request_body_filter`, which puts the real body in its place.
+const REPLAY_MARK: &[u8] = b"x";
+
+/// Where the real session waits once Pingora lets go of the one that held it.
+#[derive(Default)]
+struct Slot(Mutex<Option<HttpSession>>);
+
+/// The way back from a held session.
+pub struct Hold(Arc<Slot>);
+
+impl Hold {
+    /// Moves the client's session, whose body has been read to its end, into a [`Held`].
+    pub fn take(session: &mut HttpSession, deadline: Arc<Deadline>) -> Self {
+        let slot = Arc::new(Slot::default());
+        let placeholder = HttpSession::new_custom(Box::new(()));
+        let inner = std::mem::replace(session, placeholder);
+        let held = Held { inner: Some(inner), slot: slot.clone(), timer: Timer::new(deadline) };
+        *session = HttpSession::new_custom(Box::new(held));
+        Hold(slot)
+    }
+
+    /// Puts the real session back in its place.
+    pub fn give_back(self, session: &mut HttpSession) {
+        let placeholder = HttpSession::new_custom(Box::new(()));
+        drop(std::mem::replace(session, placeholder));
+        if let Some(inner) = self.0.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            *session = inner;
+        }
+    }
+}
+
+/// A client's session that has been read and waits for its answer.
+struct Held {
+    /// Present until dropped: `Option` only so that `Drop` can move it out.
+    inner: Option<HttpSession>,
+    slot: Arc<Slot>,
+    timer: Timer,
+}
+
+impl Held {
+    #[expect(clippy::expect_used, reason = "only Drop takes the session out")]
+    fn inner(&self) -> &HttpSession {
+        self.inner.as_ref().expect("held until dropped")
+    }
+
+    #[expect(clippy::expect_used, reason = "only Drop takes the session out")]
+    fn inner_mut(&mut self) -> &mut HttpSession {
+        self.inner.as_mut().expect("held until dropped")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        *self.slot.0.lock().unwrap_or_else(PoisonError::into_inner) = self.inner.take();
+    }
+}
+
+type MessageReader = Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>;
+
+#[async_trait]
+impl CustomSession for Held {
+    fn req_header(&self) -> &RequestHeader {
+        self.inner().req_header()
+    }
+
+    fn req_header_mut(&mut self) -> &mut RequestHeader {
+        self.inner_mut().req_header_mut()
+    }
+
+    async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        Ok(None)
+    }
+
+    async fn drain_request_body(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn write_response_header(&mut self, resp: Box<ResponseHeader>, _end: bool) -> Result<()> {
+        self.inner_mut().write_response_header(resp).await
+    }
+
+    async fn write_response_header_ref(&mut self, resp: &ResponseHeader, _end: bool) -> Result<()> {
+        self.inner_mut().write_response_header_ref(resp).await
+    }
+
+    async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        self.inner_mut().write_response_body(data, end).await
+    }
+
+    async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        self.inner_mut().write_response_trailers(trailers).await
+    }
+
+    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        self.inner_mut().response_duplex_vec(tasks).await
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.inner_mut().set_read_timeout(timeout);
+    }
+
+    fn get_read_timeout(&self) -> Option<Duration> {
+        self.inner().get_read_timeout()
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) {
+        self.inner_mut().set_write_timeout(timeout);
+    }
+
+    fn get_write_timeout(&self) -> Option<Duration> {
+        self.inner().get_write_timeout()
+    }
+
+    fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {
+        self.inner_mut().set_total_drain_timeout(timeout);
+    }
+
+    fn get_total_drain_timeout(&self) -> Option<Duration> {
+        self.inner().get_total_drain_timeout()
+    }
+
+    fn request_summary(&self) -> String {
+        self.inner().request_summary()
+    }
+
+    fn response_written(&self) -> Option<&ResponseHeader> {
+        self.inner().response_written()
+    }
+
+    async fn shutdown(&mut self, _code: u32, _ctx: &str) {
+        self.inner_mut().shutdown().await;
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        true
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.inner_mut().finish_body().await
+    }
+
+    fn is_body_empty(&mut self) -> bool {
+        false
+    }
+
+    /// Waits until the client leaves or the attempt's deadline has passed; both are errors.
+    async fn read_body_or_idle(&mut self, _no_body_expected: bool) -> Result<Option<Bytes>> {
+        let Held { inner: Some(inner), timer, .. } = self else { return Ok(None) };
+        tokio::select! {
+            biased;
+            left = inner.read_body_or_idle(true) => left,
+            phase = poll_fn(|cx| timer.poll_expired(cx)) => {
+                Error::e_explain(ErrorType::ReadTimedout, phase.as_str())
+            }
+        }
+    }
+
+    fn body_bytes_sent(&self) -> usize {
+        self.inner().body_bytes_sent()
+    }
+
+    fn body_bytes_read(&self) -> usize {
+        self.inner().body_bytes_read()
+    }
+
+    fn digest(&self) -> Option<&Digest> {
+        self.inner().digest()
+    }
+
+    fn digest_mut(&mut self) -> Option<&mut Digest> {
+        self.inner_mut().digest_mut()
+    }
+
+    fn client_addr(&self) -> Option<&SocketAddr> {
+        self.inner().client_addr()
+    }
+
+    fn server_addr(&self) -> Option<&SocketAddr> {
+        self.inner().server_addr()
+    }
+
+    fn pseudo_raw_h1_request_header(&self) -> Bytes {
+        self.inner().to_h1_raw()
+    }
+
+    fn enable_retry_buffering(&mut self) {}
+
+    fn retry_buffer_truncated(&self) -> bool {
+        false
+    }
+
+    fn get_retry_buffer(&self) -> Option<Bytes> {
+        Some(Bytes::from_static(REPLAY_MARK))
+    }
+
+    async fn finish_custom(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_reader(&mut self) -> Option<MessageReader> {
+        None
+    }
+
+    fn restore_custom_message_reader(&mut self, _reader: MessageReader) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
+        None
+    }
+
+    fn restore_custom_message_writer(&mut self, _: Box<dyn CustomMessageWrite>) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! Everything between a request's header and its first attempt: one line a step, in order.
+
+use std::sync::{Arc, LazyLock};
+
+use ahash::RandomState;
+use bytes::Bytes;
+use chrono::Utc;
+use http::header::CONTENT_TYPE;
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use super::deadline::Deadline;
+use super::exchange::{Context, Exchange};
+use super::reply::Reply;
+use crate::auth;
+use crate::body;
+use crate::config::snapshot::{Balance, HashOn, Key};
+use crate::dialect::openai;
+use crate::error::Result;
+use crate::request::{Draft, Request, Rewriting};
+use crate::route::{self, Route};
+use crate::state::{Active, State};
+use crate::upstream::{Pool, Tried};
+
+/// What follows.
+pub enum Next {
+    /// It goes upstream.
+    Forward(Box<Exchange>),
+    /// It is answered here.
+    Reply(Reply),
+}
+
+/// Takes a request from its header to its first attempt.
+///
+/// # Errors
+/// Whatever a step refuses; nothing has been written to the client then.
+pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) -> Result<Next> {
+    let active = state.active();
+    close_if_leaving(state, session);
+    let route = route::find(&session.req_header().method, session.req_header().uri.path())?;
+    ctx.operation = Some(route.operation());
+    let caller = auth::authenticate(&session.req_header().headers, &active.snapshot, Utc::now())?;
+    ctx.caller = Some(caller.clone());
+    let Route::Model(operation) = route else { return models(route, &active, &caller) };
+    let body = read_body(session, &active).await?;
+    ctx.request_bytes = body.len() as u64;
+    let header = session.req_header();
+    let draft = Draft::read(operation, header.headers.get(CONTENT_TYPE), &body)?;
+    let pool = route::resolve(&active.pools, &caller, draft.model())?;
+    ctx.model = pool.metrics().cloned();
+    let request = rewrite(draft, &pool, &caller, header)?;
+    let hash = hash(&pool, &request, &caller, header);
+    Ok(Next::Forward(Box::new(exchange(pool, request, hash, ctx))))
+}
+
+/// A leaving process closes each connection behind its next answer.
+fn close_if_leaving(state: &State, session: &mut Session) {
+    if state.is_draining() {
+        session.set_keepalive(None);
+    }
+}
+
+fn models(route: Route<'_>, active: &Active, caller: &Key) -> Result<Next> {
+    let body = match route {
+        Route::OneModel(id) if active.pools.get(id).is_some() && caller.may_use(id) => {
+            openai::models::one(id)
+        }
+        Route::OneModel(id) => return Err(route::unknown_model(&active.pools, caller, id)),
+        _ => openai::models::list(route::available(&active.pools, caller)),
+    };
+    Ok(Next::Reply(Reply { body: Bytes::from(body) }))
+}
+
+async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
+    let server = &active.snapshot.server;
+    let limits = body::Limits { bytes_max: server.body_bytes_max, timeout: server.body_timeout };
+    body::read(session, limits).await
+}
+
+fn rewrite(
+    draft: Draft<'_>,
+    pool: &Pool,
+    caller: &Key,
+    header: &RequestHeader,
+) -> Result<Request> {
+    let rewriting = Rewriting {
+        rules: &pool.model.rewrite,
+        alias: &pool.model.alias,
+        caller,
+        headers: &header.headers,
+        today: Utc::now().date_naive(),
+    };
+    draft.rewrite(&rewriting)
+}
+
+/// The value that a consistent hash goes by: the same in every process and after a restart.
+fn hash(pool: &Pool, request: &Request, caller: &Key, header: &RequestHeader) -> Option<u64> {
+    static HASHER: LazyLock<RandomState> = LazyLock::new(|| RandomState::with_seeds(1, 2, 3, 4));
+    let Balance::ConsistentHash(on) = &pool.model.balance else { return None };
+    let key = caller.id.as_str().as_bytes();
+    Some(match on {
+        HashOn::Key => HASHER.hash_one(key),
+        HashOn::User => HASHER.hash_one(request.user().map_or(key, str::as_bytes)),
+        HashOn::Header(name) => {
+            HASHER.hash_one(header.headers.get(name).map_or(key, |value| value.as_bytes()))
+        }
+    })
+}
+
+fn exchange(
+    pool: Arc<Pool>,
+    request: Request,
+    hash: Option<u64>,
+    ctx: &Context,
+) -> Exchange {
+    pool.budget.deposit(ctx.started.into_std());
+    let deadline = Arc::new(Deadline::new(ctx.started, pool.model.timeouts.total));
+    Exchange {
+        pool,
+        request,
+        hash,
+        deadline,
+        tried: Tried::default(),
+        attempts_made: 0,
+        stale_retried: false,
+        retry_after: None,
+        hold: None,
+    }
+}

@@ -1,0 +1,130 @@
+//! Answers that the gateway writes itself: model lists and errors.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use pingora::http::ResponseHeader;
+use pingora::proxy::{FailToProxy, Session};
+use pingora::{ErrorSource, Result};
+
+use super::attempt::X_REQUEST_ID;
+use super::exchange::{Context, request_id_value};
+use crate::dialect::openai;
+use crate::error::{Error, Kind};
+
+/// An answer made here.
+pub struct Reply {
+    /// JSON.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// Writes the answer with status 200.
+    pub async fn send(self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        let header = header(200, self.body.len(), ctx)?;
+        write(session, ctx, header, self.body).await
+    }
+}
+
+/// Answers a request that is refused before it went anywhere.
+pub async fn refuse(session: &mut Session, ctx: &mut Context, error: Error) -> Result<()> {
+    let written = write_error(session, ctx, &error).await;
+    ctx.failure = Some(error);
+    written
+}
+
+/// Answers a request that failed at its upstreams: with an error body, or, where an answer has
+/// begun as a stream, with an error event that ends it. What else has begun is broken off, so
+/// that nobody takes it for whole.
+pub async fn fail(session: &mut Session, ctx: &mut Context, cause: &pingora::Error) -> FailToProxy {
+    let error = ctx.failure.take().unwrap_or_else(|| unforeseen(cause));
+    let begun = session.response_written().is_some_and(|header| !header.status.is_informational());
+    let written = if error.kind == Kind::ClientGone {
+        Err(pingora::Error::new_down(pingora::ErrorType::ConnectionClosed))
+    } else if begun {
+        end_stream(session, ctx, &error).await
+    } else {
+        write_error(session, ctx, &error).await
+    };
+    let status = error.kind.status();
+    ctx.failure = Some(error);
+    FailToProxy { error_code: status, can_reuse_downstream: written.is_ok() && !begun }
+}
+
+async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) -> Result<()> {
+    if error.kind == Kind::ClientGone {
+        session.set_keepalive(None);
+        return Ok(());
+    }
+    let body = Bytes::from(openai::error::render(
+        &error.public,
+        error.kind.openai_type(),
+        Some(error.kind.code()),
+        error.param.as_deref(),
+    ));
+    let mut header = header(error.kind.status(), body.len(), ctx)?;
+    match error.kind {
+        Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
+            header.insert_header(WWW_AUTHENTICATE, "Bearer")?;
+        }
+        Kind::MethodNotAllowed => {
+            let allowed = if session.req_header().uri.path().starts_with("/v1/models") {
+                "GET"
+            } else {
+                "POST"
+            };
+            header.insert_header(ALLOW, allowed)?;
+        }
+        Kind::BodyTooLarge | Kind::BodyTimeout => session.set_keepalive(None),
+        _ => {}
+    }
+    if let Some(after) = error.retry_after {
+        header.insert_header(RETRY_AFTER, after.as_secs_f64().ceil() as u64)?;
+    }
+    write(session, ctx, header, body).await
+}
+
+/// Ends a stream that has begun with an error event.
+async fn end_stream(session: &mut Session, ctx: &mut Context, error: &Error) -> Result<()> {
+    if !ctx.sends_events {
+        session.shutdown().await;
+        return Ok(());
+    }
+    let event = Bytes::from(openai::error::event(
+        &error.public,
+        error.kind.openai_type(),
+        Some(error.kind.code()),
+    ));
+    ctx.response_bytes += event.len() as u64;
+    session.write_response_body(Some(event), true).await
+}
+
+fn header(status: u16, length: usize, ctx: &Context) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build_no_case(status, Some(6))?;
+    header.insert_header(CONTENT_TYPE, "application/json")?;
+    header.insert_header(CONTENT_LENGTH, length)?;
+    header.insert_header(X_REQUEST_ID, request_id_value(&ctx.request_id)?)?;
+    Ok(header)
+}
+
+async fn write(
+    session: &mut Session,
+    ctx: &mut Context,
+    header: ResponseHeader,
+    body: Bytes,
+) -> Result<()> {
+    ctx.status = Some(header.status.as_u16());
+    ctx.response_bytes = body.len() as u64;
+    session.write_response_header(Box::new(header), false).await?;
+    ctx.first_byte = Some(ctx.started.elapsed());
+    session.write_response_body(Some(body), true).await
+}
+
+/// The error for a failure that no hook has named.
+fn unforeseen(cause: &pingora::Error) -> Error {
+    let kind = match cause.esource() {
+        ErrorSource::Downstream => Kind::ClientGone,
+        _ => Kind::Internal,
+    };
+    Error::new(kind, "The gateway failed; the request id names the case in its log.")
+        .because(cause.to_string())
+}

@@ -1,0 +1,75 @@
+//! Messages that the configuration puts into chats.
+
+use std::fmt::Write;
+
+use super::{Rewriting, invalid_member, overlap};
+use crate::config::snapshot::{Piece, Position, PromptMessage};
+use crate::dialect::members::Members;
+use crate::dialect::messages::{Insertions, Places};
+use crate::dialect::splice::Splice;
+use crate::error::Result;
+
+/// Puts the tenant's messages and then the alias's into the chat.
+///
+/// # Errors
+/// `InvalidBody` where `messages` is no array.
+pub(super) fn insert(
+    members: &Members<'_>,
+    rewriting: &Rewriting<'_>,
+    splice: &mut Splice,
+) -> Result<()> {
+    if rewriting.caller.prompt.is_empty() && rewriting.rules.prompt.is_empty() {
+        return Ok(());
+    }
+    let Some(messages) = members.get("messages") else { return Ok(()) };
+    let places = Places::find(members, messages)
+        .map_err(|error| invalid_member("messages", &format!("must be an array ({error})")))?;
+    let texts = Insertions {
+        start: &rendered(rewriting, Position::BeforeSystem),
+        after_system: &rendered(rewriting, Position::AfterSystem),
+        end: &rendered(rewriting, Position::End),
+    };
+    places.insert(&texts, splice).map_err(overlap)
+}
+
+/// The messages of one place as JSON, joined by commas.
+fn rendered(rewriting: &Rewriting<'_>, position: Position) -> Vec<u8> {
+    let mut out = Vec::new();
+    let all = rewriting.caller.prompt.iter().chain(&rewriting.rules.prompt);
+    for message in all.filter(|message| message.position == position) {
+        if !out.is_empty() {
+            out.push(b',');
+        }
+        render(message, rewriting, &mut out);
+    }
+    out
+}
+
+fn render(message: &PromptMessage, rewriting: &Rewriting<'_>, out: &mut Vec<u8>) {
+    let mut text = String::new();
+    for piece in &message.content {
+        fill(piece, rewriting, &mut text);
+    }
+    out.extend_from_slice(br#"{"role":""#);
+    out.extend_from_slice(message.role.as_bytes());
+    out.extend_from_slice(br#"","content":"#);
+    // Writing a string into memory cannot fail.
+    let _written = serde_json::to_writer(&mut *out, &text);
+    out.push(b'}');
+}
+
+fn fill(piece: &Piece, rewriting: &Rewriting<'_>, text: &mut String) {
+    match piece {
+        Piece::Text(plain) => text.push_str(plain),
+        Piece::Tenant => text.push_str(rewriting.caller.tenant.as_str()),
+        Piece::Key => text.push_str(rewriting.caller.id.as_str()),
+        Piece::Model => text.push_str(rewriting.alias.as_str()),
+        Piece::Date => {
+            let _written = write!(text, "{}", rewriting.today);
+        }
+        Piece::Header(name) => {
+            let value = rewriting.headers.get(name).and_then(|value| value.to_str().ok());
+            text.push_str(value.unwrap_or_default());
+        }
+    }
+}

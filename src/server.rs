@@ -1,0 +1,165 @@
+//! The process: services, signals, hand-over.
+//!
+//! Three services run on Pingora's server: the proxy on its worker threads, the admin listener
+//! and the background work (health checks, names, reloads) on a thread each.
+
+mod background;
+mod drain;
+mod signals;
+mod tls;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::info;
+use pingora::apps::HttpServerOptions;
+use pingora::apps::http_app::HttpServer;
+use pingora::listeners::ListenerConfig;
+use pingora::listeners::tls::TlsSettings;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::{Opt, ServerConf};
+use pingora::server::{RunArgs, Server};
+use pingora::services::background::background_service;
+use pingora::services::listening::Service;
+
+use crate::admin::{Admin, EndpointStatus};
+use crate::config::snapshot::{self, Snapshot};
+use crate::proxy::Gateway;
+use crate::reload::Reloader;
+use crate::state::State;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::LiveEndpoint;
+
+pub use tls::Certificates;
+
+/// Attempts beyond any policy's, as Pingora's own fail-safe.
+const PINGORA_RETRIES_MAX: usize = 64;
+
+/// Seconds Pingora gives its runtimes to end once the drain is over.
+const RUNTIME_SHUTDOWN_SECONDS: u64 = 1;
+
+/// Runs the gateway until it is told to leave and its last stream has ended.
+///
+/// # Errors
+/// Where the access log, the certificates or the process to be replaced cannot be used.
+pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
+    let settings = snapshot.server.clone();
+    let certificates = Arc::new(Certificates::load(&settings.listeners)?);
+    let metrics = Arc::new(Metrics::new(settings.threads));
+    let access_log = AccessLog::start(&snapshot.access_log, settings.threads, metrics.clone())?;
+    let state = State::new(snapshot, metrics, access_log).map_err(io::Error::other)?;
+    let state = Arc::new(state);
+    let reloader =
+        Arc::new(Reloader::new(file.to_owned(), state.clone(), certificates.clone()));
+
+    let opt = Opt { upgrade, ..Opt::default() };
+    let mut server = Server::new_with_opt_and_conf(Some(opt), server_conf(&settings));
+    if upgrade {
+        signals::hand_over(&settings.pid_file)?;
+    }
+    server.bootstrap();
+    signals::write_pid(&settings.pid_file)?;
+
+    server.add_service(proxy_service(&server.configuration, &settings, &certificates, &state)?);
+    server.add_service(admin_service(&settings, &state, &reloader));
+    server.add_service(background_service(
+        "background",
+        background::Work::new(state.clone(), reloader),
+    ));
+    announce(&settings);
+    signals::leave_when_drained(&server, &state, settings.pid_file.clone());
+    server.run(RunArgs { shutdown_signal: Box::new(signals::Watch::new(state.clone())) });
+    state.access_log.close();
+    Ok(())
+}
+
+fn server_conf(settings: &snapshot::Server) -> ServerConf {
+    ServerConf {
+        threads: settings.threads,
+        work_stealing: settings.work_stealing,
+        listener_tasks_per_fd: settings.listener_tasks,
+        upstream_keepalive_pool_size: settings.upstream_keepalive_max,
+        grace_period_seconds: Some(settings.drain.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(RUNTIME_SHUTDOWN_SECONDS),
+        upgrade_sock: text(&settings.upgrade_socket),
+        max_retries: PINGORA_RETRIES_MAX,
+        ..ServerConf::default()
+    }
+}
+
+fn proxy_service(
+    conf: &Arc<ServerConf>,
+    settings: &snapshot::Server,
+    certificates: &Certificates,
+    state: &Arc<State>,
+) -> io::Result<Service<drain::Draining>> {
+    let mut proxy = HttpProxy::new(Gateway::new(state.clone()), conf.clone());
+    let mut options = HttpServerOptions::default();
+    options.h2c = settings.listeners.iter().any(|listener| listener.h2c);
+    proxy.server_options = Some(options);
+    proxy.handle_init_modules();
+    let mut service = Service::new("proxy".to_owned(), drain::Draining::new(proxy));
+    for listener in &settings.listeners {
+        let mut endpoint = ListenerConfig::tcp(listener.address.to_string());
+        if let Some(files) = &listener.tls {
+            let mut tls = TlsSettings::intermediate("", "").map_err(io::Error::other)?;
+            if let Some(resolver) = certificates.resolver(files) {
+                tls.set_cert_resolver(resolver);
+            }
+            tls.enable_h2();
+            endpoint = endpoint.tls(tls);
+        }
+        service.add_listener(endpoint);
+    }
+    Ok(service)
+}
+
+fn admin_service(
+    settings: &snapshot::Server,
+    state: &Arc<State>,
+    reloader: &Arc<Reloader>,
+) -> Service<HttpServer<Admin>> {
+    let (configured, listed) = (state.clone(), state.clone());
+    let reloader = reloader.clone();
+    let admin = Admin {
+        metrics: state.metrics.clone(),
+        started: Instant::now(),
+        draining: state.draining.clone(),
+        snapshot: Box::new(move || Some(configured.active().snapshot.clone())),
+        endpoints: Box::new(move || endpoints(&listed)),
+        reload: Box::new(move || {
+            let reloader = reloader.clone();
+            Box::pin(async move { reloader.reload("admin").await })
+        }),
+    };
+    let mut service = Service::new("admin".to_owned(), HttpServer::new_app(admin));
+    service.threads = Some(1);
+    service.add_tcp(&settings.admin.address.to_string());
+    service
+}
+
+fn endpoints(state: &State) -> Vec<EndpointStatus> {
+    let now = Instant::now();
+    let status = |live: &Arc<LiveEndpoint>| EndpointStatus {
+        metrics: live.metrics().clone(),
+        healthy: live.is_in(now),
+        in_flight: live.in_flight(),
+        latency: live.latency(now),
+    };
+    state.registry.endpoints().iter().map(status).collect()
+}
+
+fn announce(settings: &snapshot::Server) {
+    for listener in &settings.listeners {
+        let scheme = if listener.tls.is_some() { "https" } else { "http" };
+        info!("serving on {scheme}://{}", listener.address);
+    }
+    info!("admin on http://{}", settings.admin.address);
+}
+
+fn text(path: &PathBuf) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,82 @@
+//! What all services of the process share: the configuration in use and the live state beside it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+use crate::config::snapshot::Snapshot;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::{Pools, Registry, Unusable};
+
+/// A configuration in use, with the live state that it refers to.
+pub struct Active {
+    /// The rules.
+    pub snapshot: Arc<Snapshot>,
+    /// Where each alias may go.
+    pub pools: Pools,
+}
+
+/// The process's state.
+pub struct State {
+    active: ArcSwap<Active>,
+    /// Endpoints' health and load: survives reloads.
+    pub registry: Arc<Registry>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// One line for each request.
+    pub access_log: AccessLog,
+    /// Set once the process is leaving: connections are closed behind their next answer, and
+    /// `/readyz` says no.
+    pub draining: Arc<AtomicBool>,
+}
+
+impl State {
+    /// The state of a process that starts with a configuration.
+    ///
+    /// # Errors
+    /// Where an endpoint of the configuration cannot be used.
+    pub fn new(
+        snapshot: Snapshot,
+        metrics: Arc<Metrics>,
+        access_log: AccessLog,
+    ) -> Result<Self, Unusable> {
+        let registry = Arc::new(Registry::new(metrics.clone(), Instant::now()));
+        let pools = registry.pools(&snapshot)?;
+        metrics.in_use(snapshot.revision);
+        let active = Active { snapshot: Arc::new(snapshot), pools };
+        Ok(Self {
+            active: ArcSwap::from_pointee(active),
+            registry,
+            metrics,
+            access_log,
+            draining: Arc::default(),
+        })
+    }
+
+    /// The configuration in use: a request loads it once and keeps it.
+    pub fn active(&self) -> Arc<Active> {
+        self.active.load_full()
+    }
+
+    /// Takes a new configuration into use. Requests in flight keep theirs; live state of what
+    /// is unchanged goes on.
+    ///
+    /// # Errors
+    /// Where an endpoint of the configuration cannot be used: nothing has changed then.
+    pub async fn activate(&self, snapshot: Snapshot) -> Result<(), Unusable> {
+        let pools = self.registry.pools(&snapshot)?;
+        self.registry.resolve().await;
+        self.metrics.in_use(snapshot.revision);
+        self.metrics.retain(&snapshot);
+        self.active.store(Arc::new(Active { snapshot: Arc::new(snapshot), pools }));
+        Ok(())
+    }
+
+    /// Whether the process is leaving.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
