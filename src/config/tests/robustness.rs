@@ -1,7 +1,6 @@
 //! Files of any content end in a snapshot or in messages, soon.
 
 use std::fmt::Write;
-use std::time::{Duration, Instant};
 
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any};
@@ -15,7 +14,7 @@ use crate::config::{load, schema, schema_value, shape};
 use crate::types::Revision;
 
 #[test]
-fn alias_bombs_are_refused_quickly() {
+fn bombs_of_ten_megabytes_are_refused() {
     let mut tower = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..30 {
         let below = format!("*a{}", level - 1);
@@ -27,13 +26,13 @@ fn alias_bombs_are_refused_quickly() {
         long.push_str("  - *a\n");
     }
     let deep = "[".repeat(10_000_000);
-    for (name, bomb) in [("tower", tower), ("long", long), ("deep", deep)] {
-        let begin = Instant::now();
-        let message = messages(&bomb);
-        // A bound on work, not a measure of speed: unbounded, the tower alone takes for ever.
-        assert!(begin.elapsed() < Duration::from_secs(30), "{name} took {:?}", begin.elapsed());
-        assert!(message.lines().count() <= 202, "{name}: {} lines", message.lines().count());
-        assert!(message.len() < 100_000, "{name}: {} bytes", message.len());
+    // The words show that a bound stopped the reading; without one, the tower never ends.
+    for (bomb, expected) in [
+        (tower, "5:45: aliases repeat more than 100000 values"),
+        (long, "1:7: aliases repeat more than 100000 values"),
+        (deep, "1:256: is not YAML: recursion limit exceeded"),
+    ] {
+        assert_eq!(messages(&bomb), format!("t.yaml:{expected}\n1 problem"));
     }
 }
 
