@@ -67,8 +67,14 @@ async fn what_is_almost_a_key_is_none() {
     let model = upstream().await;
     let gateway = serving(&[&model]).start().await;
     let longer = format!("Bearer {KEY}x");
-    let rows =
-        ["Bearer", "Bearer ", "Basic dGVzdA==", &longer, &KEY[..10], "Bearer sk-test-\u{e9}"];
+    let rows = [
+        "Bearer",
+        "Bearer ",
+        "Basic dGVzdA==",
+        &longer,
+        &KEY.replace("dcb6d", ""),
+        "Bearer sk-test-\u{e9}",
+    ];
     for value in rows {
         let client = Client::new(gateway.url()).with_header("authorization", value);
         let reply = client.chat("demo").await;

@@ -1,8 +1,10 @@
 //! Who gets how many requests: weights, unhealthy endpoints, consistent hashing.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use futures_util::future::join_all;
 use serde_json::json;
-use support::client::{Client, chat};
+use support::client::{Client, chat, chat_with};
 use support::conf::{conf, serving};
 use support::gateway::Gateway;
 use support::reply::Reply;
@@ -122,8 +124,7 @@ fn by_header(client: &Client, caller: usize) -> RequestBuilder {
 }
 
 fn by_user(client: &Client, caller: usize) -> RequestBuilder {
-    let mut body = chat("demo");
-    body["user"] = format!("user-{caller}").into();
+    let body = chat_with("demo", &json!({"user": format!("user-{caller}")}));
     client.request(Method::POST, "/v1/chat/completions").json(&body)
 }
 

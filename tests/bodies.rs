@@ -3,6 +3,8 @@
 //!
 //! 64 KiB is where Pingora's own replay of a body ends, so the sizes lie around it.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use bytes::Bytes;
 use support::answer::status;
 use support::client::{Client, Length};

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use support::answer::{bytes, natural_events, sse};
-use support::client::chat;
+use support::client::chat_with;
 use support::conf::{Conf, KEY, KEY_ID, TENANT, UPSTREAM_MODEL, conf, serving};
 use support::events::Events;
 use support::gate::Gate;
@@ -125,9 +125,8 @@ async fn a_streams_bytes_are_not_touched() {
     let sent = ": a comment\r\n\r\nid: 7\r\ndata: {\"choices\":\r\ndata: []}\r\n\r\nretry: 1\n\n\
                 data: {\"choices\":[{\"delta\":{\"content\":\"\u{fc}\"}}]}\n\ndata: [DONE]\n\n";
     model.always(bytes("text/event-stream", sent));
-    let mut body = chat("demo");
-    body["stream"] = true.into();
-    body["stream_options"] = json!({"include_usage": true});
+    let body =
+        chat_with("demo", &json!({"stream": true, "stream_options": {"include_usage": true}}));
     let request = gateway.client().request(Method::POST, "/v1/chat/completions").json(&body);
     let got = Events::open(request).await.raw().await.expect("a whole stream");
     assert_eq!(String::from_utf8_lossy(&got), sent);
@@ -139,9 +138,8 @@ async fn usage_in_a_stream_is_shown_to_who_asked_for_it() {
     let gateway = serving(&[&model]).start().await;
     let told = gateway.client().stream("demo").await.rest().await;
     assert_eq!(told.events, natural_events(UPSTREAM_MODEL), "no usage was asked for");
-    let mut body = chat("demo");
-    body["stream"] = true.into();
-    body["stream_options"] = json!({"include_usage": true});
+    let body =
+        chat_with("demo", &json!({"stream": true, "stream_options": {"include_usage": true}}));
     let request = gateway.client().request(Method::POST, "/v1/chat/completions").json(&body);
     let told = Events::open(request).await.rest().await;
     assert!(told.is_whole(), "{told:?}");

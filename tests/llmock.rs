@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::Method;
-use support::client::{Client, chat};
+use support::client::{Client, chat_with};
 use support::conf::conf;
 use support::events::Events;
 use support::gateway::Gateway;
@@ -97,8 +97,8 @@ async fn what_the_model_says_passes_even_where_it_is_broken() {
     assert_eq!(message["tool_calls"][0]["function"]["name"], "weather", "{answer}");
     let fault = json!({"type": "tool_fault", "kind": "malformed_arguments"});
     control.post("/_llmock/scenario", &json!({"behaviors": [fault]})).await;
-    let mut body = chat("demo");
-    body["tools"] = json!([{"type": "function", "function": {"name": "weather"}}]);
+    let tools = json!([{"type": "function", "function": {"name": "weather"}}]);
+    let body = chat_with("demo", &json!({"tools": tools}));
     let answer = gateway.client().post("/v1/chat/completions", &body).await.json();
     let arguments = &answer["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"];
     let arguments = arguments.as_str().expect("arguments are a text");
@@ -119,8 +119,7 @@ async fn start() -> (Server, Gateway) {
 }
 
 async fn ask(client: &Client, kind: Kind) -> End {
-    let mut body = chat("demo");
-    body["stream"] = (kind == Kind::Stream).into();
+    let body = chat_with("demo", &json!({"stream": kind == Kind::Stream}));
     for retry in 0.. {
         let request = client.request(Method::POST, "/v1/chat/completions").json(&body);
         let (end, wait) = match kind {

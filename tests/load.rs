@@ -1,13 +1,16 @@
 //! Fifty reloads and one upgrade under constant load, with open streams: no request is lost, no
 //! stream is cut.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
+use serde_json::json;
 use support::Method;
 use support::answer::{natural_events, sse};
-use support::client::{Client, chat};
+use support::client::{Client, chat, chat_with};
 use support::conf::{UPSTREAM_MODEL, serving};
 use support::gate::Gate;
 use support::gateway::Gateway;
@@ -105,8 +108,7 @@ async fn ask_whole(client: Client) -> Result<(), String> {
 }
 
 async fn ask_stream(client: Client) -> Result<(), String> {
-    let mut body = chat("demo");
-    body["stream"] = true.into();
+    let body = chat_with("demo", &json!({"stream": true}));
     let request = client.request(Method::POST, "/v1/chat/completions").json(&body);
     let events = support::events::Events::attempt(request).await;
     let told = events.map_err(|error| format!("{error:?}"))?.rest().await;

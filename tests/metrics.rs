@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 use support::answer::{ok, status, status_with};
-use support::client::chat;
+use support::client::chat_with;
 use support::conf::{conf, serving};
 use support::gate::Gate;
 use support::tools;
@@ -113,9 +113,8 @@ async fn clients_cannot_make_series() {
         client.chat(&format!("unknown-{number}")).await;
         client.get(&format!("/v1/path-{number}")).await;
         client.clone().with_header("x-api-key", &format!("sk-{number}")).chat("demo").await;
-        let mut body = chat("demo");
-        body["user"] = format!("user-{number}").into();
-        body["metadata"] = json!({"trace": number});
+        let members = json!({"user": format!("user-{number}"), "metadata": {"trace": number}});
+        let body = chat_with("demo", &members);
         client.post("/v1/chat/completions", &body).await;
     };
     hostile(0).await;

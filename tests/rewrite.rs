@@ -1,8 +1,8 @@
 //! What is changed in a body on its way to a model server: messages, defaults, caps, refusals.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::Method;
-use support::client::chat;
+use support::client::{chat, chat_with};
 use support::conf::{KEY_ID, TENANT, UPSTREAM_MODEL, serving};
 use support::reply::Reply;
 use support::upstream::upstream;
@@ -74,23 +74,18 @@ async fn defaults_caps_and_refusals() {
     ];
     for (sent, expected) in rows {
         model.forget();
-        let reply = gateway.client().post("/v1/chat/completions", &with(&sent)).await;
+        let reply = gateway.client().post("/v1/chat/completions", &chat_with("demo", &sent)).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
-        let mut whole = with(&expected);
+        let mut whole = chat_with("demo", &expected);
         whole["model"] = UPSTREAM_MODEL.into();
         assert_eq!(model.only_request().json(), whole, "{sent}");
     }
     let count = model.count();
-    let reply = gateway.client().post("/v1/chat/completions", &with(&json!({"tools": []}))).await;
+    let reply = gateway
+        .client()
+        .post("/v1/chat/completions", &chat_with("demo", &json!({"tools": []})))
+        .await;
     reply.assert_error(400, "parameter_refused");
     assert_eq!(reply.json()["error"]["param"], "tools");
     assert_eq!(model.count(), count, "a refused request reaches no model server");
-}
-
-/// A chat with further members.
-fn with(members: &Value) -> Value {
-    let mut body = chat("demo");
-    let members = members.as_object().expect("an object").clone();
-    body.as_object_mut().expect("an object").extend(members);
-    body
 }

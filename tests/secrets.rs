@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use support::Method;
 use support::answer::{Answer, bytes, close, ok, sse, status};
-use support::client::chat;
+use support::client::{Client, chat, chat_with};
 use support::conf::{KEY, serving};
 use support::reply::Reply;
 use support::upstream::upstream;
@@ -54,7 +54,7 @@ async fn no_secret_shows() {
     seen.extend(refused(&gateway).await);
     let requests = seen.len();
     // The file with a mistake beside the secrets: what is wrong is said without them.
-    let admin = support::client::Client::new(format!("http://{}", gateway.admin_address()))
+    let admin = Client::new(format!("http://{}", gateway.admin_address()))
         .with_header("authorization", &format!("Bearer {ADMIN_TOKEN}"));
     gateway.rewrite(|conf| conf.set("providers.local.credential.env", "ALSO_THIS"));
     let report = admin.post("/admin/reload", &json!({})).await;
@@ -82,10 +82,9 @@ async fn no_secret_shows() {
 
 /// A request with secrets in body and headers; what the client sees: the header, and the body
 /// where the request failed.
-async fn ask(client: &support::client::Client, stream: bool) -> String {
-    let mut body = chat("demo");
-    body["messages"][0]["content"] = IN_BODY.into();
-    body["stream"] = stream.into();
+async fn ask(client: &Client, stream: bool) -> String {
+    let messages = json!([{"role": "user", "content": IN_BODY}]);
+    let body = chat_with("demo", &json!({"messages": messages, "stream": stream}));
     let request = client.request(Method::POST, "/v1/chat/completions").json(&body);
     shown(request.header("cookie", IN_HEADER).header("x-session", IN_HEADER)).await
 }

@@ -102,8 +102,7 @@ impl Client {
 
     /// A chat whose answer is streamed; returns with the answer's header.
     pub async fn stream(&self, model: &str) -> Events {
-        let mut body = chat(model);
-        body["stream"] = true.into();
+        let body = chat_with(model, &json!({"stream": true}));
         Events::open(self.request(Method::POST, "/v1/chat/completions").json(&body)).await
     }
 }
@@ -111,6 +110,14 @@ impl Client {
 /// The body of a chat of one message.
 pub fn chat(model: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
+}
+
+/// The body of a chat of one message, with further members or others in place of its own.
+pub fn chat_with(model: &str, members: &Value) -> Value {
+    let mut body = chat(model);
+    let members = members.as_object().expect("an object").clone();
+    body.as_object_mut().expect("an object").extend(members);
+    body
 }
 
 /// Whether the receiver is told a body's length before it comes.
