@@ -17,7 +17,7 @@ const FILE_LINES_MAX: usize = 400;
 const HOOK_LINES_MAX: usize = 25;
 
 /// Top-level modules from the ground up: each may use those of its own level and below.
-const LEVELS: [&[&str]; 6] = [
+const LEVELS: [&[&str]; 7] = [
     &["types", "error"],
     &["dialect"],
     &["config", "keys"],
