@@ -152,12 +152,23 @@ async fn stream(events: support::Attempted<Events>) -> (End, Option<Duration>) {
         };
         return (End::Status(status), wait(status, header));
     }
-    let told = events.rest().await;
-    // An SDK reads each event as JSON, and does not look for `[DONE]`.
-    let readable =
-        |event: &String| event == "[DONE]" || serde_json::from_str::<Value>(event).is_ok();
-    let good = !told.failed() && told.events.iter().all(readable);
-    if good { (End::Whole, None) } else { (End::Status(0), Some(PAUSE)) }
+    if read_as_sdks_do(events).await { (End::Whole, None) } else { (End::Status(0), Some(PAUSE)) }
+}
+
+/// Whether a stream is good to its end. An SDK reads each event as JSON, stops at the first that
+/// is none or that says `error`, and takes a clean end for the end: it does not miss `[DONE]`.
+async fn read_as_sdks_do(mut events: Events) -> bool {
+    loop {
+        match events.next().await {
+            Ok(None) => return true,
+            Ok(Some(event)) if event == "[DONE]" => {}
+            Ok(Some(event)) => match serde_json::from_str::<Value>(&event) {
+                Ok(event) if event.get("error").is_none() => {}
+                _ => return false,
+            },
+            Err(_) => return false,
+        }
+    }
 }
 
 /// An SDK's shortest pause before it asks again.

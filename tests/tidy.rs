@@ -97,12 +97,16 @@ fn nothing_is_left_for_later() {
 
 #[test]
 fn imports_name_what_they_import() {
-    report("import names, never everything", |source| {
-        let is_glob = |line: &str| {
-            let line = line.trim();
-            (line.starts_with("use ") || line.starts_with("pub use ")) && line.contains("::*")
+    report("import names, never everything but a unit test what it tests", |source| {
+        let first_test = source.text.lines().position(|line| line.starts_with("#[cfg(test)]"));
+        let tests = if source.is_test_module() { Some(0) } else { first_test };
+        let is_glob = |(number, line): &(usize, &str)| {
+            let line = line.trim().trim_start_matches("pub ");
+            let own = line == "use super::*;" && tests.is_some_and(|tests| *number > tests);
+            line.starts_with("use ") && line.contains("::*") && !own
         };
-        lines_where(source.text.lines(), is_glob)
+        let lines = (1..).zip(source.text.lines()).filter(is_glob);
+        lines.map(|(number, _)| number).collect()
     });
 }
 

@@ -68,6 +68,8 @@ impl Server {
         let number = port.address().port().to_string();
         let mut command = Command::new(python("llmock"));
         command.args(["serve", "--port", &number, "--tool-mode", "off", "--log-level", "warning"]);
+        // Streams at a model's pace, so that a caller that stops reading does so in the middle.
+        command.args(["--stream-chunk-delay-ms", "20"]);
         Self::start(command, port, "/health").await
     }
 
