@@ -1,20 +1,28 @@
 #!/usr/bin/env bash
 # `tollgate check` of every file in conf/: `check-conf.sh target/debug/tollgate`. It works on a
-# copy, beside a certificate made for the occasion: conf/tls.yaml names one.
+# copy that has what the examples expect of their surroundings: the certificates that
+# conf/tls.yaml names, and a value for each environment variable that a file names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/need.sh openssl=openssl
+tollgate=$(realpath "$1")
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-cp conf/*.yaml "$copy"
-mkdir "$copy/tls"
+cp -R conf "$copy"
+cd "$copy"
+
+mkdir -p conf/tls
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
     -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
-    -keyout "$copy/tls/server.key" -out "$copy/tls/server.crt" 2>/dev/null
-cp "$copy/tls/server.crt" "$copy/tls/upstream-ca.crt"
-
-for file in "$copy"/*.yaml; do
-    echo "tollgate check --config conf/$(basename "$file")"
-    "$1" check --config "$file"
+    -keyout conf/tls/server.key -out conf/tls/server.crt 2>/dev/null
+cp conf/tls/server.crt conf/tls/upstream-ca.crt
+for variable in $(grep -v '^ *#' conf/*.yaml | grep -o 'env: *[A-Z][A-Z0-9_]*' | sed 's/env: *//'); do
+    export "$variable=${!variable:-a-value-for-the-check}"
 done
+
+failed=0
+for file in conf/*.yaml; do
+    "$tollgate" check --config "$file" || failed=1
+done
+exit $failed
