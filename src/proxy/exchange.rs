@@ -202,11 +202,16 @@ impl Context {
         self.attempt.as_ref().and_then(|attempt| attempt.status)
     }
 
-    /// Ends the request: gives the session back, and says what it was.
-    pub fn settle(&mut self, session: &mut Session, error: Option<&pingora::Error>) -> UsageRecord {
+    /// Puts the client's own session back in its place: no upstream works on the request any more.
+    pub fn give_back(&mut self, session: &mut Session) {
         if let Some(hold) = self.exchange.as_mut().and_then(|exchange| exchange.hold.take()) {
             hold.give_back(&mut session.downstream_session);
         }
+    }
+
+    /// Ends the request: gives the session back, and says what it was.
+    pub fn settle(&mut self, session: &mut Session, error: Option<&pingora::Error>) -> UsageRecord {
+        self.give_back(session);
         if let Some(status) = self.answered_status() {
             self.end_attempt(Outcome::Answered(status), None);
         }

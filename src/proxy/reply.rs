@@ -47,6 +47,10 @@ pub async fn fail(session: &mut Session, ctx: &mut Context, cause: &pingora::Err
     } else if begun {
         end_stream(session, ctx, &error).await
     } else {
+        // Pingora closes the connection behind a request that failed upstream, whatever is said
+        // of it here: a client that is not told loses its next request.
+        ctx.give_back(session);
+        session.set_keepalive(None);
         write_error(session, ctx, &error).await
     };
     let status = error.kind.status();
