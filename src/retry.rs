@@ -19,6 +19,8 @@ pub struct Progress {
     pub attempts_made: usize,
     /// Whether a target is left that this request has not tried.
     pub untried_left: bool,
+    /// Whether the failed upstream said when to come back (`Retry-After`).
+    pub told_to_wait: bool,
     /// Whether anything of an answer went to the client: from then on there is no other attempt.
     pub bytes_sent_downstream: bool,
     /// Since the request's arrival.
@@ -39,13 +41,14 @@ pub enum Verdict {
 /// Decides what follows a failed attempt.
 ///
 /// There is no other attempt once a byte went downstream, once the attempts are used up,
-/// once the request's whole time is over, or where every target is over its limit.
+/// once the request's whole time is over, or where every target asked to be left alone.
 pub fn decide(failure: Outcome, policy: &Retry, progress: Progress) -> Verdict {
     let over = progress.bytes_sent_downstream
         || progress.attempts_made >= policy.attempts_max
         || progress.elapsed >= progress.total;
-    // Who just said that it is over its limit need not be asked again.
-    let limited = failure == Outcome::Status(429) && !progress.untried_left;
+    // Who just said that it is over its limit, or when to come back, need not be asked again.
+    let unwilling = failure == Outcome::Status(429) || progress.told_to_wait;
+    let limited = unwilling && !progress.untried_left;
     if over || limited || !retryable(failure, policy) {
         Verdict::Stop(kind(failure))
     } else {
@@ -111,6 +114,7 @@ mod tests {
         Progress {
             attempts_made: 1,
             untried_left: true,
+            told_to_wait: false,
             bytes_sent_downstream: false,
             elapsed: Duration::from_secs(1),
             total: Duration::from_secs(60),
@@ -169,6 +173,19 @@ mod tests {
         assert_eq!(decide(Status(503), &none, early()), Verdict::Stop(Kind::UpstreamStatus));
         let teapot = Retry { statuses: vec![418], ..policy() };
         assert_eq!(decide(Status(418), &teapot, early()), Verdict::Again);
+    }
+
+    #[test]
+    fn who_asked_to_be_left_alone_is_not_asked_again_but_another_is() {
+        for (failure, told_to_wait) in [(Status(429), false), (Status(503), true)] {
+            let progress = Progress { told_to_wait, ..early() };
+            assert_eq!(decide(failure, &policy(), progress), Verdict::Again);
+            let alone = Progress { untried_left: false, ..progress };
+            let stop = Verdict::Stop(super::kind(failure));
+            assert_eq!(decide(failure, &policy(), alone), stop, "{failure:?}");
+        }
+        let alone = Progress { untried_left: false, ..early() };
+        assert_eq!(decide(Status(503), &policy(), alone), Verdict::Again);
     }
 
     #[test]

@@ -200,6 +200,20 @@ async fn all_limited_is_429_with_the_smallest_retry_after() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_says_when_to_come_back_is_not_asked_again_before() {
+    let (busy, good) = (upstream().await, upstream().await);
+    busy.always(status_with(503, &[("retry-after", "7")]));
+    let gateway = alone(&busy).start().await;
+    let reply = gateway.client().chat("demo").await;
+    reply.assert_error(502, "upstream_error");
+    assert_eq!((busy.count(), reply.header("retry-after")), (1, "7"));
+    let gateway = eager(serving(&[&busy, &good])).start().await;
+    for _ in 0..4 {
+        assert_eq!(gateway.client().chat("demo").await.status, 200, "another can be asked");
+    }
+}
+
+#[tokio::test]
 async fn a_limited_endpoint_is_left_alone_for_as_long_as_it_asked() {
     let (limited, other) = (upstream().await, upstream().await);
     limited.then(status_with(429, &[("retry-after", "60")]));

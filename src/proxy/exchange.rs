@@ -84,7 +84,7 @@ pub struct Exchange {
     pub attempts_made: usize,
     /// Whether the one free retry of a connection gone stale was used.
     pub stale_retried: bool,
-    /// The smallest `Retry-After` of the upstreams that answered 429.
+    /// The smallest `Retry-After` of the upstreams that failed.
     pub retry_after: Option<Duration>,
     /// The client's session, to be given back.
     pub hold: Option<Hold>,

@@ -65,12 +65,10 @@ pub fn status(ctx: &mut Context, response: &ResponseHeader) -> Result<()> {
         return Ok(());
     }
     let wait = retry_after(response, Utc::now());
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        exchange.retry_after = match (exchange.retry_after, wait) {
-            (Some(known), Some(new)) => Some(known.min(new)),
-            (known, new) => known.or(new),
-        };
-    }
+    exchange.retry_after = match (exchange.retry_after, wait) {
+        (Some(known), Some(new)) => Some(known.min(new)),
+        (known, new) => known.or(new),
+    };
     let detail = format!("the upstream answered {status}");
     let again = conclude(ctx, Outcome::Status(status.as_u16()), wait, &detail);
     let mut error = pingora::Error::explain(ErrorType::HTTPStatus(status.as_u16()), detail);
@@ -99,6 +97,7 @@ fn conclude(
     let progress = Progress {
         attempts_made: exchange.attempts_made,
         untried_left: exchange.tried.targets() < exchange.pool.len(),
+        told_to_wait: retry_after.is_some(),
         bytes_sent_downstream: sent,
         elapsed,
         total: exchange.pool.model.timeouts.total,
@@ -111,7 +110,7 @@ fn conclude(
         Verdict::Stop(kind) => kind,
     };
     let mut error = Error::new(kind, public_text(kind, exchange)).because(detail);
-    if kind == Kind::UpstreamRateLimited {
+    if matches!(kind, Kind::UpstreamRateLimited | Kind::UpstreamStatus) {
         error.retry_after = exchange.retry_after;
     }
     ctx.failure = Some(error);
