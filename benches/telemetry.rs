@@ -3,6 +3,8 @@
 //! `cargo bench --bench telemetry`. The first three are paid on the request path and must stay
 //! under 300 ns together; `access_log/line` is paid by the log's writer.
 
+#![expect(clippy::expect_used, reason = "a bench that cannot be set up must stop")]
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::Ipv4Addr;
@@ -14,8 +16,8 @@ use smallvec::smallvec;
 use tollgate::config::snapshot::{self, Key};
 use tollgate::telemetry::access_log::AccessLog;
 use tollgate::telemetry::metrics::{Metrics, TargetMetrics};
-use tollgate::types::{EndpointId, KeyId, ModelAlias, ModelName, Operation, TenantId};
-use tollgate::usage::{AttemptRecord, Outcome, TokenUsage, UsageRecord};
+use tollgate::types::{EndpointId, KeyId, ModelAlias, ModelName, Operation, TenantId, TokenUsage};
+use tollgate::usage::{AttemptRecord, Outcome, UsageRecord};
 
 /// Fewer than a queue holds, so that nothing is dropped.
 const BATCH: u64 = 1000;

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench upstream`
 
+#![expect(clippy::panic, reason = "a bench that cannot be set up must stop")]
+
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -94,7 +96,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
 }
 
 fn pools(balance: Balance, targets: usize, now: Instant) -> Pools {
-    let registry = Registry::new(Arc::new(Metrics {}), now);
+    let registry = Registry::new(Arc::new(Metrics::new(1)), now);
     registry.pools(&snapshot(balance, targets)).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -20,6 +20,7 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "made once, when the process starts")]
 enum Command {
     /// Serve.
     Run {

@@ -10,7 +10,7 @@ mod signals;
 mod tls;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -160,6 +160,6 @@ fn announce(settings: &snapshot::Server) {
     info!("admin on http://{}", settings.admin.address);
 }
 
-fn text(path: &PathBuf) -> String {
+fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

@@ -216,6 +216,7 @@ fn a_line_is_written_without_anyone_asking() {
 }
 
 #[test]
+#[expect(unsafe_code, reason = "the standard library makes no named pipe")]
 fn a_full_queue_drops_lines_and_counts_them_and_never_waits() {
     let logging = logging(1);
     let pipe = logging.path("pipe");
@@ -281,6 +282,7 @@ fn a_file_that_was_moved_away_is_opened_again() {
 }
 
 #[tokio::test]
+#[expect(unsafe_code, reason = "the standard library sends no signal")]
 async fn sigusr1_opens_the_file_again() {
     let logging = logging(1);
     let (path, moved) = (logging.path("access.log"), logging.path("access.log.1"));

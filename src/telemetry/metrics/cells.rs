@@ -145,7 +145,7 @@ fn seconds(nanos: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use proptest::{prop_assert, prop_assert_eq, proptest};
 
     fn bounds_are_ascending(bounds: &Bounds) {
         assert!(bounds.is_sorted_by(|a, b| a < b), "{bounds:?}");
@@ -175,7 +175,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_distribution_counts_every_duration(micros in prop::collection::vec(0u64..400_000_000, 0..50)) {
+        fn a_distribution_counts_every_duration(micros in proptest::collection::vec(0u64..400_000_000, 0..50)) {
             let shards = Sharded::new(4, Histogram::default);
             for (thread, micros) in micros.iter().enumerate() {
                 shards.at(thread).observe(&REQUEST_BOUNDS, Duration::from_micros(*micros));
