@@ -182,7 +182,7 @@ async fn the_next_priority_serves_with_its_own_model() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(first.last_request().model(), "large");
     assert_eq!(second.only_request().model(), "small");
-    let line = gateway.access_log(6).await.pop().expect("a line");
+    let line = gateway.logged(&reply).await;
     let outcomes = line["attempts"].as_array().expect("attempts").len();
     assert_eq!((outcomes, &line["upstream_model"]), (2, &json!("small")), "{line}");
 }

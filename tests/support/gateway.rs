@@ -161,6 +161,16 @@ impl Gateway {
         eventually(selector, async || satisfied(self.metric(selector).await).then_some(())).await;
     }
 
+    /// The access log's line about the request that got this reply. Lines stand in the order in
+    /// which requests ended, which is not always that of their answers.
+    pub async fn logged(&self, reply: &Reply) -> Value {
+        eventually("the request's line in the access log", async || {
+            let lines = self.access_log(1).await;
+            lines.into_iter().find(|line| line["request_id"] == reply.header("x-request-id"))
+        })
+        .await
+    }
+
     /// The access log's first lines, once there are at least `count` of them.
     pub async fn access_log(&self, count: usize) -> Vec<Value> {
         let path = self.directory().join("access.log");
