@@ -107,12 +107,9 @@ fn closed_schema<'a>(output: Option<&'a OutputFormat<'a>>, losses: &mut Losses) 
             losses.feature(Feature::FreeJson);
             None
         }
-        OutputFormat::Schema { name, description, schema, strict } => {
-            if name.is_some() || description.is_some() {
-                losses.feature(Feature::SchemaName);
-            }
-            if *strict == Some(false) {
-                losses.feature(Feature::SchemaStrict);
+        OutputFormat::Schema { description, schema, .. } => {
+            if description.is_some() {
+                losses.feature(Feature::SchemaDescription);
             }
             Some(schema::closed(schema))
         }

@@ -25,8 +25,6 @@ pub const GENERATION_MEMBERS: &[&str] = &[
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct Request<'a> {
-    #[serde(skip_serializing)]
-    pub model: Option<Text<'a>>,
     #[serde(alias = "system_instruction", skip_serializing_if = "Option::is_none")]
     pub system_instruction: Option<Content<'a>>,
     #[serde(deserialize_with = "wire::list")]

@@ -47,6 +47,18 @@ impl Losses {
         Losses { from, list: Vec::new() }
     }
 
+    /// No losses yet, of something said where `other` was said.
+    pub const fn like(other: &Losses) -> Self {
+        Losses::new(other.from)
+    }
+
+    /// Adds the losses of another list.
+    pub fn append(&mut self, other: Losses) {
+        for loss in other.list {
+            self.push(loss.field, loss.fate);
+        }
+    }
+
     /// A feature that the target has no word for.
     pub fn feature(&mut self, feature: Feature) {
         self.feature_with(feature, Fate::Dropped);
@@ -93,8 +105,7 @@ pub enum Feature {
     StrictTools,
     AllowedTools,
     FreeJson,
-    SchemaStrict,
-    SchemaName,
+    SchemaDescription,
     EffortWithoutThinking,
     User,
     ServiceTier,
@@ -178,8 +189,7 @@ pub const TABLE: &[Row] = &[
     row(Feature::StrictTools, Request,             [Says("tools[].function.strict"),             Says("tools[].strict"),                        Nothing]),
     row(Feature::AllowedTools, Request,            [Says("tool_choice.allowed_tools"),           Nothing,                                       Says("toolConfig.functionCallingConfig.allowedFunctionNames")]),
     row(Feature::FreeJson, Request,                [Says("response_format"),                     Nothing,                                       Says("generationConfig.responseMimeType")]),
-    row(Feature::SchemaStrict, Request,            [Says("response_format.json_schema.strict"),  Nothing,                                       Nothing]),
-    row(Feature::SchemaName, Request,              [Says("response_format.json_schema.name"),    Nothing,                                       Nothing]),
+    row(Feature::SchemaDescription, Request,       [Says("response_format.json_schema.description"), Nothing,                                   Nothing]),
     row(Feature::EffortWithoutThinking, Request,   [Nothing,                                     Says("output_config.effort (without thinking)"), Nothing]),
     row(Feature::User, Request,                    [Says("user"),                                Says("metadata.user_id"),                      Nothing]),
     row(Feature::ServiceTier, Request,             [Says("service_tier"),                        Otherwise("service_tier"),                     Says("serviceTier")]),

@@ -120,12 +120,17 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The JSON's text in the body that it was read from; `None` for JSON made here.
-    pub fn borrowed(&self) -> Option<&'a str> {
+    /// The JSON in the body that it was read from; `None` for JSON made here.
+    pub const fn raw(&self) -> Option<&'a RawValue> {
         match &self.0 {
-            Cow::Borrowed(raw) => Some(raw.get()),
+            Cow::Borrowed(raw) => Some(raw),
             Cow::Owned(_) => None,
         }
+    }
+
+    /// The JSON's text in the body that it was read from; `None` for JSON made here.
+    pub fn borrowed(&self) -> Option<&'a str> {
+        self.raw().map(RawValue::get)
     }
 }
 
