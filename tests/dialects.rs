@@ -8,14 +8,14 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use tollgate::dialect::gemini::stream_writer::Framing;
-use tollgate::dialect::ir::loss::Loss;
+use tollgate::dialect::ir::loss::{Loss, Side, TABLE, of_pair};
 use tollgate::dialect::ir::{Dialect, Reply, Target};
 use tollgate::dialect::translate::stream::{Step, StreamOptions, StreamTranslator};
 use tollgate::dialect::translate::{translate_answer, translate_error, translate_request};
 
 const REQUESTS: &[&str] = &[
     "plain", "system", "multi_turn", "image", "tools", "parallel_tools", "tool_result",
-    "structured_output", "json_mode", "thinking", "stop", "caching",
+    "structured_output", "json_mode", "thinking", "stop", "caching", "losses",
 ];
 
 const ANSWERS: &[&str] = &["plain", "tools", "parallel_tools", "thinking", "stop", "refusal"];
@@ -163,4 +163,38 @@ fn streamed(from: Dialect, to: Dialect, sse: &str) -> String {
     let text = String::from_utf8(out).expect("UTF-8");
     let usage = translator.usage();
     format!("{text}{end}\n{usage:?}\n{}", told(&translator.into_losses()))
+}
+
+/// The published table says what the writers do: each loss of a pair is met in some case, and
+/// no case meets one that the table does not have.
+#[test]
+fn the_table_of_losses_agrees_with_the_writers() {
+    let mut wrong = Vec::new();
+    for (from, to) in pairs() {
+        let met = request_losses(from, to);
+        for (feature, name) in of_pair(from, to, Side::Request) {
+            if !met.iter().any(|field| field == name) {
+                wrong.push(format!("{from:?} to {to:?}: {feature:?} (`{name}`) is lost in no case"));
+            }
+        }
+        let known: Vec<&str> = TABLE.iter().filter_map(|row| row.feature.name_in(from)).collect();
+        for field in met.iter().filter(|field| known.contains(&field.as_str())) {
+            if !of_pair(from, to, Side::Request).any(|(_, name)| name == field) {
+                wrong.push(format!("{from:?} to {to:?}: `{field}` is lost, and not in the table"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn request_losses(from: Dialect, to: Dialect) -> Vec<String> {
+    let mut met = Vec::new();
+    for case in REQUESTS {
+        let Some(body) = input(from, case, "request.json") else { continue };
+        for (_, target) in targets(to) {
+            let done = translate_request(from, to, &body, target, false).expect(case);
+            met.extend(done.losses.into_iter().map(|loss| loss.field.into_owned()));
+        }
+    }
+    met
 }

@@ -39,7 +39,9 @@ pub fn write(request: &ir::Request<'_>, target: Target<'_>, losses: &mut Losses)
     };
     let takes_sampling = anthropic_takes_sampling(target.model);
     let free = takes_sampling && thinking.is_none();
-    note_token_choice(&request.sampling, takes_sampling, free, losses);
+    // Anthropic's advice, and since Claude 4.1 its rule: a temperature or a `top_p`, not both.
+    let takes_top_p = takes_sampling && !(free && request.sampling.temperature.is_some());
+    note_token_choice(&request.sampling, takes_top_p, free, losses);
     let format = schema.as_deref().map(|schema| Format {
         r#type: Text::from("json_schema"),
         schema: Some(schema),
@@ -56,7 +58,7 @@ pub fn write(request: &ir::Request<'_>, target: Target<'_>, losses: &mut Losses)
         thinking,
         output_config: (config.effort.is_some() || config.format.is_some()).then_some(config),
         temperature: temperature(&request.sampling, free, losses),
-        top_p: request.sampling.top_p.filter(|_| takes_sampling),
+        top_p: request.sampling.top_p.filter(|_| takes_top_p),
         top_k: request.sampling.top_k.filter(|_| free),
         stop_sequences: request.sampling.stop.iter().map(Text::view).collect(),
         metadata: request.user.as_ref().map(|user| Metadata { user_id: Some(user.view()) }),
@@ -79,8 +81,8 @@ fn note_sampling(request: &ir::Request<'_>, losses: &mut Losses) {
     }
 }
 
-fn note_token_choice(sampling: &Sampling<'_>, takes_sampling: bool, free: bool, losses: &mut Losses) {
-    if sampling.top_p.is_some() && !takes_sampling {
+fn note_token_choice(sampling: &Sampling<'_>, takes_top_p: bool, free: bool, losses: &mut Losses) {
+    if sampling.top_p.is_some() && !takes_top_p {
         losses.feature(Feature::TopP);
     }
     if sampling.top_k.is_some() && !free {
@@ -298,11 +300,21 @@ fn media_block<'a>(media: &'a Media<'a>, losses: &mut Losses) -> Option<Block<'a
 fn call_block<'a>(call: &'a Call<'a>, losses: &mut Losses) -> Block<'a> {
     Block {
         r#type: Text::from("tool_use"),
-        id: Some(call.id.view()),
+        id: Some(id(&call.id)),
         name: Some(call.name.view()),
         input: Some(arguments(&call.arguments, losses)),
         ..Block::default()
     }
+}
+
+/// Anthropic takes ids of letters, digits, `_` and `-`; others (`functions.now:0`) are made such.
+fn id<'a>(id: &'a Text<'a>) -> Text<'a> {
+    let fits = |one: char| one.is_ascii_alphanumeric() || matches!(one, '_' | '-');
+    if !id.is_empty() && id.chars().all(fits) {
+        return id.view();
+    }
+    let fitted: String = id.chars().map(|one| if fits(one) { one } else { '_' }).collect();
+    Text::from(if fitted.is_empty() { "call".to_owned() } else { fitted })
 }
 
 /// The arguments as an object; other text, which models do write, as the one member of one.
@@ -330,7 +342,7 @@ fn result_block<'a>(result: &'a CallResult<'a>, losses: &mut Losses) -> Block<'a
     };
     Block {
         r#type: Text::from("tool_result"),
-        tool_use_id: Some(result.id.view()),
+        tool_use_id: Some(id(&result.id)),
         content,
         is_error: result.is_error.then_some(true),
         ..Block::default()

@@ -111,7 +111,8 @@ pub fn write(fault: &Fault) -> Vec<u8> {
         [RetryInfo { kind: "type.googleapis.com/google.rpc.RetryInfo", delay }]
     };
     let error = Written {
-        code: fault.status,
+        // Anthropic's own status is nobody else's.
+        code: if fault.status == 529 { 503 } else { fault.status },
         message: &fault.message,
         status: status(fault.class),
         details: fault.retry_after.map(retry),

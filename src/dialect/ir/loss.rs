@@ -149,8 +149,8 @@ pub enum Cell {
     Says(&'static str),
     /// Its clients may say it under this name, by a usage that its servers do not share.
     Hears(&'static str),
-    /// It carries it in another way.
-    Otherwise(&'static str),
+    /// It carries some of it, or carries it in another way.
+    Partly(&'static str),
     /// It has nothing of the kind.
     Nothing,
 }
@@ -170,16 +170,16 @@ const fn row(feature: Feature, side: Side, cells: [Cell; 3]) -> Row {
     Row { feature, side, cells }
 }
 
-use Cell::{Hears, Nothing, Otherwise, Says};
+use Cell::{Hears, Nothing, Partly, Says};
 use Side::{Answer, Request};
 
 /// Every feature that some pair loses.
 #[rustfmt::skip]
 pub const TABLE: &[Row] = &[
     //                                              chat                                         anthropic                                      gemini
-    row(Feature::TopK, Request,                    [Hears("top_k"),                              Otherwise("top_k"),                            Says("generationConfig.topK")]),
-    row(Feature::Temperature, Request,             [Says("temperature"),                         Otherwise("temperature"),                      Says("generationConfig.temperature")]),
-    row(Feature::TopP, Request,                    [Says("top_p"),                               Otherwise("top_p"),                            Says("generationConfig.topP")]),
+    row(Feature::TopK, Request,                    [Hears("top_k"),                              Partly("top_k"),                            Says("generationConfig.topK")]),
+    row(Feature::Temperature, Request,             [Says("temperature"),                         Partly("temperature"),                      Says("generationConfig.temperature")]),
+    row(Feature::TopP, Request,                    [Says("top_p"),                               Partly("top_p"),                            Says("generationConfig.topP")]),
     row(Feature::FrequencyPenalty, Request,        [Says("frequency_penalty"),                   Nothing,                                       Says("generationConfig.frequencyPenalty")]),
     row(Feature::PresencePenalty, Request,         [Says("presence_penalty"),                    Nothing,                                       Says("generationConfig.presencePenalty")]),
     row(Feature::Seed, Request,                    [Says("seed"),                                Nothing,                                       Says("generationConfig.seed")]),
@@ -192,36 +192,36 @@ pub const TABLE: &[Row] = &[
     row(Feature::SchemaDescription, Request,       [Says("response_format.json_schema.description"), Nothing,                                   Nothing]),
     row(Feature::EffortWithoutThinking, Request,   [Nothing,                                     Says("output_config.effort (without thinking)"), Nothing]),
     row(Feature::User, Request,                    [Says("user"),                                Says("metadata.user_id"),                      Nothing]),
-    row(Feature::ServiceTier, Request,             [Says("service_tier"),                        Otherwise("service_tier"),                     Says("serviceTier")]),
+    row(Feature::ServiceTier, Request,             [Says("service_tier"),                        Partly("service_tier"),                     Says("serviceTier")]),
     row(Feature::CacheMarks, Request,              [Hears("cache_control"),                      Says("cache_control"),                         Nothing]),
-    row(Feature::ThinkingHistory, Request,         [Hears("messages[].reasoning_content"),       Otherwise("messages[].content[].thinking"),    Otherwise("contents[].parts[].thought")]),
-    row(Feature::ThinkingBesideCalls, Request,     [Says("reasoning_effort (beside calls)"),     Otherwise("thinking (beside calls)"),          Says("generationConfig.thinkingConfig (beside calls)")]),
+    row(Feature::ThinkingHistory, Request,         [Hears("messages[].reasoning_content"),       Partly("messages[].content[].thinking"),    Partly("contents[].parts[].thought")]),
+    row(Feature::ThinkingBesideCalls, Request,     [Says("reasoning_effort (beside calls)"),     Partly("thinking (beside calls)"),          Says("generationConfig.thinkingConfig (beside calls)")]),
     row(Feature::RedactedThinking, Request,        [Hears("messages[].thinking_blocks[].data"),  Says("messages[].content[].redacted_thinking"), Nothing]),
-    row(Feature::InstructionsLater, Request,       [Says("messages[] (system after the first turn)"), Otherwise("messages[] (system after the first turn)"), Nothing]),
+    row(Feature::InstructionsLater, Request,       [Says("messages[] (system after the first turn)"), Partly("messages[] (system after the first turn)"), Nothing]),
     row(Feature::SpeakerName, Request,             [Says("messages[].name"),                     Nothing,                                       Nothing]),
     row(Feature::ImageDetail, Request,             [Says("messages[].content[].image_url.detail"), Nothing,                                     Nothing]),
     row(Feature::Audio, Request,                   [Says("messages[].content[].input_audio"),    Nothing,                                       Says("contents[].parts[].inlineData (audio)")]),
     row(Feature::Video, Request,                   [Nothing,                                     Nothing,                                       Says("contents[].parts[] (video)")]),
     row(Feature::FileByUrl, Request,               [Nothing,                                     Says("messages[].content[].source.url"),       Says("contents[].parts[].fileData")]),
-    row(Feature::ProviderFiles, Request,           [Otherwise("messages[].content[].file.file_id"), Otherwise("messages[].content[].source.file_id"), Nothing]),
+    row(Feature::ProviderFiles, Request,           [Partly("messages[].content[].file.file_id"), Partly("messages[].content[].source.file_id"), Partly("contents[].parts[].fileData (at the provider)")]),
     row(Feature::FailedResult, Request,            [Nothing,                                     Says("messages[].content[].is_error"),         Says("contents[].parts[].functionResponse.response.error")]),
-    row(Feature::MediaInResults, Request,          [Otherwise("messages[].content[] (media in a tool's result)"), Says("messages[].content[].content[] (media in a tool_result)"), Says("contents[].parts[].functionResponse.parts")]),
+    row(Feature::MediaInResults, Request,          [Partly("messages[].content[] (media in a tool's result)"), Says("messages[].content[].content[] (media in a tool_result)"), Says("contents[].parts[].functionResponse.parts")]),
     row(Feature::BrokenArguments, Request,         [Says("messages[].tool_calls[].function.arguments"), Nothing,                                Nothing]),
-    row(Feature::Citations, Request,               [Hears("messages[].annotations"),             Otherwise("messages[].content[].citations"),   Nothing]),
+    row(Feature::Citations, Request,               [Hears("messages[].annotations"),             Partly("messages[].content[].citations"),   Nothing]),
     row(Feature::AnswerLogprobs, Answer,           [Says("choices[].logprobs"),                  Nothing,                                       Says("candidates[].logprobsResult")]),
     row(Feature::AnswerChoices, Answer,            [Says("choices[] (after the first)"),         Nothing,                                       Says("candidates[] (after the first)")]),
     row(Feature::AnswerCitations, Answer,          [Says("choices[].message.annotations"),       Says("content[].citations"),                   Says("candidates[].citationMetadata")]),
     row(Feature::AnswerDocumentCitations, Answer,  [Nothing,                                     Says("content[].citations (of documents)"),    Nothing]),
-    row(Feature::AnswerMedia, Answer,              [Otherwise("choices[].message.audio"),        Nothing,                                       Otherwise("candidates[].content.parts[].inlineData")]),
+    row(Feature::AnswerMedia, Answer,              [Partly("choices[].message.audio"),        Nothing,                                       Partly("candidates[].content.parts[].inlineData")]),
     row(Feature::AnswerRedactedThinking, Answer,   [Says("choices[].message.thinking_blocks[].data"), Says("content[].redacted_thinking"),      Nothing]),
-    row(Feature::TextSignatures, Answer,           [Nothing,                                     Nothing,                                       Otherwise("candidates[].content.parts[].thoughtSignature (of text)")]),
+    row(Feature::TextSignatures, Answer,           [Nothing,                                     Nothing,                                       Partly("candidates[].content.parts[].thoughtSignature (of text)")]),
 ];
 
 impl Feature {
     /// What the dialect calls it, if it has a word for it.
     pub fn name_in(self, dialect: Dialect) -> Option<&'static str> {
         match self.cell(dialect) {
-            Says(name) | Hears(name) | Otherwise(name) => Some(name),
+            Says(name) | Hears(name) | Partly(name) => Some(name),
             Nothing => None,
         }
     }
@@ -258,9 +258,6 @@ pub fn of_pair(
 ) -> impl Iterator<Item = (Feature, &'static str)> {
     TABLE.iter().filter(move |row| row.side == side && from != to).filter_map(move |row| {
         let name = row.feature.name_in(from)?;
-        match row.cell(to) {
-            Says(_) if !matches!(row.cell(from), Otherwise(_)) => None,
-            Says(_) | Hears(_) | Otherwise(_) | Nothing => Some((row.feature, name)),
-        }
+        (!matches!(row.cell(to), Says(_))).then_some((row.feature, name))
     })
 }
