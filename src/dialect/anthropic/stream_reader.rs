@@ -78,8 +78,11 @@ struct Open {
 }
 
 impl Reader {
-    /// Takes the data of one event.
+    /// Takes the data of one event. What comes after the end is passed over.
     pub fn event(&mut self, data: &str, losses: &mut Losses, sink: &mut Sink<'_>) -> Result<(), Fault> {
+        if self.ended {
+            return Ok(());
+        }
         let event: Message<'_> = serde_json::from_str(data)
             .map_err(|_| Fault::new(502, "the model's provider sent an event that cannot be read"))?;
         match &*event.r#type {

@@ -106,8 +106,11 @@ struct OpenCall {
 }
 
 impl Reader {
-    /// Takes the data of one event.
+    /// Takes the data of one event. What comes after the end is passed over.
     pub fn event(&mut self, data: &str, losses: &mut Losses, sink: &mut Sink<'_>) -> Result<(), Fault> {
+        if self.ended {
+            return Ok(());
+        }
         if data == "[DONE]" {
             self.end(sink);
             return Ok(());

@@ -1,5 +1,7 @@
 //! A whole Gemini answer, to and from the intermediate form.
 
+use std::collections::BTreeMap;
+
 use super::request_reader::other_part;
 use super::wire::{
     self, Blob, Candidate, CitationMetadata, CitationSource, Content, FunctionCall, GroundingMetadata,
@@ -242,10 +244,13 @@ fn call_part<'a>(call: &'a Call<'a>) -> wire::Part<'a> {
 /// A call's arguments as an object, which this dialect requires: text that is none becomes the one
 /// member of one, as a model can be cut off in the middle.
 pub(super) fn arguments(text: &str) -> Json<'_> {
-    let object = serde_json::from_str::<Json<'_>>(text).ok();
-    object.filter(|json| json.get().starts_with('{')).unwrap_or_else(|| {
-        to_raw(&std::collections::BTreeMap::from([("arguments", text)]))
-    })
+    object(text).unwrap_or_else(|| to_raw(&BTreeMap::from([("arguments", text)])))
+}
+
+/// A JSON object.
+pub(super) fn object(text: &str) -> Option<Json<'_>> {
+    let json: Json<'_> = serde_json::from_str(text).ok()?;
+    json.get().starts_with('{').then_some(json)
 }
 
 fn logprobs<'a>(tokens: &'a [TokenLogprob<'a>]) -> Option<LogprobsResult<'a>> {

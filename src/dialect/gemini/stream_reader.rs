@@ -43,8 +43,11 @@ impl Reader {
         }
     }
 
-    /// Takes the data of one event.
+    /// Takes the data of one event. What comes after the end is passed over.
     pub fn event(&mut self, data: &str, losses: &mut Losses, sink: &mut Sink<'_>) -> Result<(), Fault> {
+        if self.ended {
+            return Ok(());
+        }
         let answer: wire::Answer<'_> = serde_json::from_str(data)
             .map_err(|_| Fault::new(502, "the model's provider sent an answer that cannot be read"))?;
         if let Some(error) = answer.error {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{arguments, finish_reason, source, text_part};
+use super::answer::{arguments, finish_reason, object, source, text_part};
 use super::wire::{Answer, Candidate, CitationMetadata, Content, FunctionCall, Part, Usage};
 use super::error;
 use crate::dialect::ir::answer::Finish;
@@ -164,11 +164,11 @@ impl Writer {
         if let Some(Open::Call { id, name, signature, arguments: held }) = self.open.remove(&key) {
             self.held_bytes = self.held_bytes.saturating_sub(held.len());
             // Line breaks between JSON tokens would end the line of an event.
-            let held = held.replace(['\n', '\r'], " ");
+            let line = held.replace(['\n', '\r'], " ");
             let function_call = FunctionCall {
                 id: Some(Text::from(id)).filter(|id| !id.is_empty()),
                 name: Some(Text::from(name)),
-                args: Some(arguments(&held)),
+                args: Some(object(&line).unwrap_or_else(|| arguments(&held))),
                 ..FunctionCall::default()
             };
             let part = Part {
