@@ -14,8 +14,19 @@ use tollgate::dialect::translate::stream::{Step, StreamOptions, StreamTranslator
 use tollgate::dialect::translate::{translate_answer, translate_error, translate_request};
 
 const REQUESTS: &[&str] = &[
-    "plain", "system", "multi_turn", "image", "tools", "parallel_tools", "tool_result",
-    "structured_output", "json_mode", "thinking", "stop", "caching", "losses",
+    "plain",
+    "system",
+    "multi_turn",
+    "image",
+    "tools",
+    "parallel_tools",
+    "tool_result",
+    "structured_output",
+    "json_mode",
+    "thinking",
+    "stop",
+    "caching",
+    "losses",
 ];
 
 const ANSWERS: &[&str] = &["plain", "tools", "parallel_tools", "thinking", "stop", "refusal"];
@@ -138,7 +149,12 @@ fn streams_reach_every_client() {
         for case in STREAMS {
             let sse = String::from_utf8(input(from, case, "stream.sse").expect(case)).expect(case);
             rows += 1;
-            wrong.extend(compare(from, to, &format!("{case}.stream.txt"), &streamed(from, to, &sse)));
+            wrong.extend(compare(
+                from,
+                to,
+                &format!("{case}.stream.txt"),
+                &streamed(from, to, &sse),
+            ));
         }
     }
     report(rows, 48, wrong);
@@ -174,7 +190,8 @@ fn the_table_of_losses_agrees_with_the_writers() {
         let met = request_losses(from, to);
         for (feature, name) in of_pair(from, to, Side::Request) {
             if !met.iter().any(|field| field == name) {
-                wrong.push(format!("{from:?} to {to:?}: {feature:?} (`{name}`) is lost in no case"));
+                wrong
+                    .push(format!("{from:?} to {to:?}: {feature:?} (`{name}`) is lost in no case"));
             }
         }
         let known: Vec<&str> = TABLE.iter().filter_map(|row| row.feature.name_in(from)).collect();

@@ -14,7 +14,9 @@ use tollgate::dialect::ir::loss::Losses;
 use tollgate::dialect::ir::stream::{Block, Delta, Event};
 use tollgate::dialect::ir::{Dialect, PartKind, Reply, Target};
 use tollgate::dialect::translate::stream::{Step, StreamOptions, StreamTranslator};
-use tollgate::dialect::translate::{read_answer, read_request, translate_answer, translate_request};
+use tollgate::dialect::translate::{
+    read_answer, read_request, translate_answer, translate_request,
+};
 use tollgate::dialect::{anthropic, chat, gemini};
 use tollgate::usage::TokenUsage;
 
@@ -61,9 +63,13 @@ impl Meaning {
         meaning.finish = choice.finish;
         for part in &choice.content {
             match &part.kind {
-                PartKind::Text { text, .. } | PartKind::Refusal(text) => meaning.text.push_str(text),
+                PartKind::Text { text, .. } | PartKind::Refusal(text) => {
+                    meaning.text.push_str(text)
+                }
                 PartKind::Thinking { text, .. } => meaning.thought.push_str(text),
-                PartKind::Call(call) => meaning.calls.push((call.name.to_string(), json(&call.arguments))),
+                PartKind::Call(call) => {
+                    meaning.calls.push((call.name.to_string(), json(&call.arguments)))
+                }
                 PartKind::Media(_) | PartKind::Redacted(_) | PartKind::Result(_) => {}
             }
         }
@@ -149,7 +155,8 @@ fn translate_stream(from: Dialect, to: Dialect, data: &[String]) -> Option<Vec<S
             return None;
         }
     }
-    matches!(translator.finish(&mut out), Step::Done).then(|| payloads(&String::from_utf8(out).expect("UTF-8")))
+    matches!(translator.finish(&mut out), Step::Done)
+        .then(|| payloads(&String::from_utf8(out).expect("UTF-8")))
 }
 
 fn payloads(sse: &str) -> Vec<String> {
@@ -168,9 +175,15 @@ const RECORDINGS: &[(&str, Dialect, &str)] = &[
 /// Recordings that must fail, and why.
 const BROKEN: &[(&str, &str)] = &[
     ("spliced-message-start.chunks.txt", "a second answer begins inside the first"),
-    ("google-stream-no-args-tool-call.chunks.txt", "arguments in pieces, which are never asked for"),
+    (
+        "google-stream-no-args-tool-call.chunks.txt",
+        "arguments in pieces, which are never asked for",
+    ),
     ("google-stream-tool-call-arguments.chunks.txt", "arguments in pieces"),
-    ("google-stream-tool-call-array-arguments-missing-terminal-function-call.chunks.txt", "arguments in pieces"),
+    (
+        "google-stream-tool-call-array-arguments-missing-terminal-function-call.chunks.txt",
+        "arguments in pieces",
+    ),
     ("google-vertex-stream-tool-call-arguments-nested.1.chunks.txt", "arguments in pieces"),
 ];
 
@@ -188,7 +201,9 @@ fn recorded_streams_mean_the_same_in_every_dialect() {
     }
     for ending in [".sse", "_response.txt"] {
         let found = files(&folder.join("anthropic-streams"), ending);
-        streams.extend(found.into_iter().map(|(name, sse)| (name, Dialect::Anthropic, payloads(&sse))));
+        streams.extend(
+            found.into_iter().map(|(name, sse)| (name, Dialect::Anthropic, payloads(&sse))),
+        );
     }
     assert!(streams.len() > 45, "only {} streams", streams.len());
     for (name, from, data) in &streams {
@@ -213,7 +228,8 @@ fn recorded_answers_mean_the_same_in_every_dialect() {
             if !text.contains(mark) || text.contains("\"error\"") && !text.contains("stop_reason") {
                 continue;
             }
-            let answer = read_answer(*from, text.as_bytes(), &REPLY, &mut Losses::new(*from)).expect(&name);
+            let answer =
+                read_answer(*from, text.as_bytes(), &REPLY, &mut Losses::new(*from)).expect(&name);
             let meant = Meaning::of_answer(&answer).common();
             for to in Dialect::ALL.into_iter().filter(|to| to != from) {
                 let done = translate_answer(*from, to, text.as_bytes(), &REPLY).expect(&name);
@@ -266,7 +282,8 @@ fn requests_agree_with_another_gateway() {
             (Some("messages"), Some("completions")) => (Dialect::Anthropic, Dialect::Chat),
             _ => continue,
         };
-        let name = format!("{}-{} {}", from.name(), to.name(), pair["name"].as_str().expect("a name"));
+        let name =
+            format!("{}-{} {}", from.name(), to.name(), pair["name"].as_str().expect("a name"));
         let input = pair["input"].to_string();
         let model = pair["input"]["model"].as_str().expect("a model");
         let target = Target { model, extensions: false };
@@ -341,9 +358,11 @@ fn answers_agree_with_another_gateway() {
     let pairs: Vec<Value> = serde_json::from_str(&text).expect("a list");
     let mut found = Vec::new();
     for pair in pairs.iter().filter(|pair| pair["side"] == "response") {
-        let row = ANSWER_ROWS.iter().find(|row| pair["in_format"] == row.0 && pair["target"] == row.1);
+        let row =
+            ANSWER_ROWS.iter().find(|row| pair["in_format"] == row.0 && pair["target"] == row.1);
         let Some((_, _, from, to)) = row else { continue };
-        let name = format!("{}-{} {}", from.name(), to.name(), pair["name"].as_str().expect("a name"));
+        let name =
+            format!("{}-{} {}", from.name(), to.name(), pair["name"].as_str().expect("a name"));
         let (ours, theirs) = match (pair["input"].as_str(), pair["expected"].as_str()) {
             (Some(input), Some(expected)) => {
                 let ours = translate_stream(*from, *to, &payloads(input)).expect(&name);
@@ -351,8 +370,12 @@ fn answers_agree_with_another_gateway() {
             }
             _ => {
                 let input = pair["input"].to_string();
-                let ours = translate_answer(*from, *to, input.as_bytes(), &REPLY).expect(&name).body;
-                (meaning(*to, &ours), meaning(*to, pair["expected"]["response"].to_string().as_bytes()))
+                let ours =
+                    translate_answer(*from, *to, input.as_bytes(), &REPLY).expect(&name).body;
+                (
+                    meaning(*to, &ours),
+                    meaning(*to, pair["expected"]["response"].to_string().as_bytes()),
+                )
             }
         };
         found.push((name, differences(&format!("{ours:#?}"), &format!("{theirs:#?}"))));
@@ -363,6 +386,7 @@ fn answers_agree_with_another_gateway() {
 
 fn meaning(dialect: Dialect, body: &[u8]) -> Meaning {
     let text = String::from_utf8_lossy(body).replace("\"[date]\"", "1700000000");
-    let answer = read_answer(dialect, text.as_bytes(), &REPLY, &mut Losses::new(dialect)).expect("an answer");
+    let answer = read_answer(dialect, text.as_bytes(), &REPLY, &mut Losses::new(dialect))
+        .expect("an answer");
     Meaning::of_answer(&answer)
 }

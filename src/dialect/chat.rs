@@ -11,4 +11,5 @@ pub mod request_reader;
 pub mod request_writer;
 pub mod stream_reader;
 pub mod stream_writer;
+mod usage;
 mod wire;

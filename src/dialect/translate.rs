@@ -38,14 +38,14 @@ pub struct TranslatedAnswer {
     pub usage: Option<TokenUsage>,
 }
 
-/// An error in the client's dialect. `Retry-After` is in seconds where the upstream's body tells it.
+/// An error in the client's dialect.
 #[derive(Debug)]
 pub struct TranslatedError {
     /// The status to send.
     pub status: u16,
     /// The body to send.
     pub body: Vec<u8>,
-    /// What was read.
+    /// What was read: also when to ask again, where the upstream's body tells it.
     pub fault: Fault,
 }
 

@@ -15,7 +15,8 @@ use crate::usage::TokenUsage;
 
 /// Reads an answer. One that is none, or that holds an error, is an error.
 pub fn read<'a>(body: &'a [u8], losses: &mut Losses) -> Result<Answer<'a>, Fault> {
-    let wire: wire::Answer<'a> = serde_json::from_slice(body).map_err(|_| Fault::unreadable(502))?;
+    let wire: wire::Answer<'a> =
+        serde_json::from_slice(body).map_err(|_| Fault::unreadable(502))?;
     if wire.error.is_some() {
         return Err(error::read(200, body));
     }
@@ -109,7 +110,8 @@ pub fn write(answer: &Answer<'_>, reply: &Reply<'_>, losses: &mut Losses) -> Vec
 fn write_part<'a>(part: &'a Part<'a>, out: &mut Vec<Block<'a>>, losses: &mut Losses) {
     match &part.kind {
         PartKind::Text { text, citations } => {
-            let cited: Vec<_> = citations.iter().filter_map(|cited| written_citation(cited, losses)).collect();
+            let cited: Vec<_> =
+                citations.iter().filter_map(|cited| written_citation(cited, losses)).collect();
             let citations = (!cited.is_empty()).then(|| to_raw(&cited));
             out.push(Block { citations, ..text_block(text.view()) });
         }

@@ -3,10 +3,11 @@
 use super::wire;
 use crate::dialect::ir::answer::Citation;
 use crate::dialect::ir::loss::{Feature, Losses};
+use crate::dialect::ir::settings::{Effort, Reasoning, Sampling, ServiceTier};
 use crate::dialect::ir::wire::{Json, Mixed, Text, note_unknown};
 use crate::dialect::ir::{
-    CacheMark, Call, CallResult, Dialect, Effort, Media, MediaKind, Message, OutputFormat, Part,
-    PartKind, Reasoning, Request, Role, Sampling, ServiceTier, Signature, Source, Tool, ToolChoice,
+    CacheMark, Call, CallResult, Dialect, Media, MediaKind, Message, OutputFormat, Part, PartKind,
+    Request, Role, Signature, Source, Tool, ToolChoice,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -57,7 +58,9 @@ fn read_message<'a>(message: wire::Message<'a>, losses: &mut Losses) -> Result<M
         "system" => Role::System,
         other => {
             let role: String = other.chars().take(32).collect();
-            let public = format!("`{role}` is no role of a message: known are `user`, `assistant`, `system`");
+            let public = format!(
+                "`{role}` is no role of a message: known are `user`, `assistant`, `system`"
+            );
             return Err(Error::new(Kind::InvalidBody, public).param("messages"));
         }
     };
@@ -112,7 +115,9 @@ pub(super) fn read_block<'a>(block: wire::Block<'a>, losses: &mut Losses) -> Opt
 }
 
 fn result<'a>(json: Json<'a>, losses: &mut Losses) -> Vec<Part<'a>> {
-    let parsed = json.borrowed().and_then(|json| serde_json::from_str::<Mixed<'a, wire::Block<'a>>>(json).ok());
+    let parsed = json
+        .borrowed()
+        .and_then(|json| serde_json::from_str::<Mixed<'a, wire::Block<'a>>>(json).ok());
     match parsed {
         Some(mixed) => content(mixed, losses),
         None => {
@@ -145,7 +150,8 @@ fn media<'a>(
 
 /// The sources of a text. A switch, as documents have it, names none.
 pub(super) fn citations<'a>(json: &Json<'a>) -> Vec<Citation<'a>> {
-    let list = json.borrowed().and_then(|json| serde_json::from_str::<Vec<wire::Citation<'a>>>(json).ok());
+    let list =
+        json.borrowed().and_then(|json| serde_json::from_str::<Vec<wire::Citation<'a>>>(json).ok());
     list.unwrap_or_default().into_iter().map(citation).collect()
 }
 
@@ -201,7 +207,11 @@ fn output<'a>(format: wire::Format<'a>, losses: &mut Losses) -> Option<OutputFor
     }
 }
 
-fn reasoning(thinking: Option<wire::Thinking<'_>>, effort: Option<&str>, losses: &mut Losses) -> Reasoning {
+fn reasoning(
+    thinking: Option<wire::Thinking<'_>>,
+    effort: Option<&str>,
+    losses: &mut Losses,
+) -> Reasoning {
     let effort = match effort {
         None => None,
         Some("low") => Some(Effort::Low),

@@ -3,107 +3,57 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::tuning::Tuning;
 use super::wire::{
-    Block, CacheControl, Format, Message, Metadata, OutputConfig, Request, Source, Thinking, Tool,
-    ToolChoice,
+    Block, CacheControl, Format, Message, Metadata, OutputConfig, Request, Source, Tool, ToolChoice,
 };
 use crate::dialect::ir::loss::{Fate, Feature, Losses};
-use crate::dialect::ir::model::{anthropic_takes_sampling, anthropic_thinks_by_budget};
+use crate::dialect::ir::settings::ServiceTier;
 use crate::dialect::ir::wire::{Json, Mixed, Text, to_json, to_raw};
 use crate::dialect::ir::{
-    self, CacheMark, Call, CallResult, Dialect, Effort, Media, MediaKind, OutputFormat, PartKind,
-    Role, Sampling, ServiceTier, Target, schema,
+    self, CacheMark, Call, CallResult, Dialect, Media, MediaKind, OutputFormat, PartKind, Role,
+    Target, schema,
 };
-
-/// The limit of an answer whose client gave none; Anthropic requires one, and every model takes this.
-const MAX_TOKENS: u64 = 4096;
-
-/// The least budget of thinking that Anthropic takes.
-const BUDGET_MIN: u64 = 1024;
 
 /// An object schema for functions that have none; Anthropic requires one.
 const EMPTY_SCHEMA: &str = r#"{"type":"object","properties":{}}"#;
 
 /// Writes a request. What cannot be said is noted.
 pub fn write(request: &ir::Request<'_>, target: Target<'_>, losses: &mut Losses) -> Vec<u8> {
-    note_sampling(request, losses);
+    let tuning = Tuning::of(request, target, losses);
     let empty = serde_json::from_str::<&RawValue>(EMPTY_SCHEMA).ok();
     let schema = closed_schema(request.output.as_ref(), losses);
-    let (thinking, effort) = thinking(request, target, losses);
-    let budget = thinking.as_ref().and_then(|thinking| thinking.budget_tokens).unwrap_or(0);
-    let max_tokens = match request.sampling.max_tokens {
-        Some(max) if max > budget => max,
-        // The budget counts into the limit, which must be higher.
-        Some(max) => max.saturating_add(budget),
-        None => MAX_TOKENS + budget,
-    };
-    let takes_sampling = anthropic_takes_sampling(target.model);
-    let free = takes_sampling && thinking.is_none();
-    // Anthropic's advice, and since Claude 4.1 its rule: a temperature or a `top_p`, not both.
-    let takes_top_p = takes_sampling && !(free && request.sampling.temperature.is_some());
-    note_token_choice(&request.sampling, takes_top_p, free, losses);
-    let format = schema.as_deref().map(|schema| Format {
-        r#type: Text::from("json_schema"),
-        schema: Some(schema),
-    });
-    let config = OutputConfig { effort: effort.map(Text::from), format };
+    let format = schema
+        .as_deref()
+        .map(|schema| Format { r#type: Text::from("json_schema"), schema: Some(schema) });
+    let config = OutputConfig { effort: tuning.effort, format };
     let (system, messages) = messages(request, losses);
     to_json(&Request {
         model: Some(Text::from(target.model)),
-        max_tokens: Some(max_tokens),
+        max_tokens: Some(tuning.max_tokens),
         system,
         messages,
         tools: request.tools.iter().map(|entry| tool(entry, empty)).collect(),
         tool_choice: tool_choice(request, losses),
-        thinking,
+        thinking: tuning.thinking,
         output_config: (config.effort.is_some() || config.format.is_some()).then_some(config),
-        temperature: temperature(&request.sampling, free, losses),
-        top_p: request.sampling.top_p.filter(|_| takes_top_p),
-        top_k: request.sampling.top_k.filter(|_| free),
+        temperature: tuning.temperature,
+        top_p: tuning.top_p,
+        top_k: tuning.top_k,
         stop_sequences: request.sampling.stop.iter().map(Text::view).collect(),
         metadata: request.user.as_ref().map(|user| Metadata { user_id: Some(user.view()) }),
-        service_tier: request.service_tier.and_then(|tier| service_tier(tier, losses)).map(Text::from),
+        service_tier: request
+            .service_tier
+            .and_then(|tier| service_tier(tier, losses))
+            .map(Text::from),
         stream: request.stream.then_some(true),
     })
 }
 
-fn note_sampling(request: &ir::Request<'_>, losses: &mut Losses) {
-    let sampling = &request.sampling;
-    let lost = [
-        (sampling.frequency_penalty.is_some_and(|degree| degree != 0.0), Feature::FrequencyPenalty),
-        (sampling.presence_penalty.is_some_and(|degree| degree != 0.0), Feature::PresencePenalty),
-        (sampling.seed.is_some(), Feature::Seed),
-        (sampling.n.is_some_and(|n| n > 1), Feature::SeveralAnswers),
-        (sampling.logprobs.is_some(), Feature::Logprobs),
-    ];
-    for (_, feature) in lost.into_iter().filter(|(present, _)| *present) {
-        losses.feature(feature);
-    }
-}
-
-fn note_token_choice(sampling: &Sampling<'_>, takes_top_p: bool, free: bool, losses: &mut Losses) {
-    if sampling.top_p.is_some() && !takes_top_p {
-        losses.feature(Feature::TopP);
-    }
-    if sampling.top_k.is_some() && !free {
-        losses.feature(Feature::TopK);
-    }
-}
-
-/// The degree of chance, within what the model takes: up to 1; none while it thinks; none for newer models.
-fn temperature(sampling: &Sampling<'_>, free: bool, losses: &mut Losses) -> Option<f64> {
-    let degree = sampling.temperature?;
-    if !free && degree != 1.0 {
-        losses.feature(Feature::Temperature);
-        return None;
-    }
-    if degree > 1.0 {
-        losses.feature_with(Feature::Temperature, Fate::Changed);
-    }
-    Some(degree.min(1.0))
-}
-
-fn closed_schema<'a>(output: Option<&'a OutputFormat<'a>>, losses: &mut Losses) -> Option<Json<'a>> {
+fn closed_schema<'a>(
+    output: Option<&'a OutputFormat<'a>>,
+    losses: &mut Losses,
+) -> Option<Json<'a>> {
     match output? {
         OutputFormat::Json => {
             losses.feature(Feature::FreeJson);
@@ -118,66 +68,12 @@ fn closed_schema<'a>(output: Option<&'a OutputFormat<'a>>, losses: &mut Losses) 
     }
 }
 
-/// Older models think by a budget, newer ones by an effort.
-fn thinking(
-    request: &ir::Request<'_>,
-    target: Target<'_>,
-    losses: &mut Losses,
-) -> (Option<Thinking<'static>>, Option<&'static str>) {
-    let reasoning = request.reasoning;
-    let asked = reasoning.effort.or(reasoning.budget.map(Effort::of_budget));
-    let thinking = |kind, budget_tokens, display: Option<&'static str>| {
-        let display = display.map(Text::from);
-        Some(Thinking { r#type: Text::from(kind), budget_tokens, display })
-    };
-    if reasoning.enabled != Some(true) {
-        return (None, None);
-    }
-    if forbids_thinking(request, target) {
-        losses.feature(Feature::ThinkingBesideCalls);
-        return (None, None);
-    }
-    if anthropic_thinks_by_budget(target.model) {
-        let budget = reasoning.budget.or(reasoning.effort.map(Effort::budget));
-        let budget = budget.unwrap_or(Effort::Medium.budget()).max(BUDGET_MIN);
-        return (thinking("enabled", Some(budget), None), None);
-    }
-    let effort = asked.map(|effort| match effort {
-        Effort::Minimal | Effort::Low => "low",
-        Effort::Medium => "medium",
-        Effort::High => "high",
-        Effort::XHigh => "xhigh",
-        Effort::Max => "max",
-    });
-    (thinking("adaptive", None, Some("summarized")), effort)
-}
-
-/// Anthropic does not think where a call is forced, and its older models only go on thinking if the
-/// thought before the last call is there ("Extended thinking with tool use").
-fn forbids_thinking(request: &ir::Request<'_>, target: Target<'_>) -> bool {
-    let forced = matches!(
-        request.tool_choice,
-        Some(ir::ToolChoice::Required | ir::ToolChoice::Function(_))
-            | Some(ir::ToolChoice::Allowed { required: true, .. })
-    );
-    let last = request.messages.iter().rfind(|message| message.role == Role::Assistant);
-    let has = |wanted: fn(&PartKind<'_>) -> bool| {
-        last.is_some_and(|last| last.content.iter().any(|part| wanted(&part.kind)))
-    };
-    let calls = has(|kind| matches!(kind, PartKind::Call(_)));
-    let thought = has(|kind| match kind {
-        PartKind::Redacted(_) => true,
-        PartKind::Thinking { signature: Some(signature), .. } => {
-            signature.origin == Dialect::Anthropic
-        }
-        _ => false,
-    });
-    forced || (calls && !thought && anthropic_thinks_by_budget(target.model))
-}
-
 type System<'a> = Option<Mixed<'a, Block<'a>>>;
 
-fn messages<'a>(request: &'a ir::Request<'a>, losses: &mut Losses) -> (System<'a>, Vec<Message<'a>>) {
+fn messages<'a>(
+    request: &'a ir::Request<'a>,
+    losses: &mut Losses,
+) -> (System<'a>, Vec<Message<'a>>) {
     let mut system = Vec::new();
     let mut messages = Vec::with_capacity(request.messages.len());
     for message in &request.messages {
@@ -217,7 +113,9 @@ fn blocks<'a>(content: &'a [ir::Part<'a>], losses: &mut Losses) -> Vec<Block<'a>
             }
             PartKind::Refusal(text) => Some(text_block(text.view())),
             PartKind::Media(media) => media_block(media, losses),
-            PartKind::Thinking { text, signature } => thinking_block(text, signature.as_ref(), losses),
+            PartKind::Thinking { text, signature } => {
+                thinking_block(text, signature.as_ref(), losses)
+            }
             PartKind::Redacted(data) => Some(Block {
                 r#type: Text::from("redacted_thinking"),
                 data: Some(data.view()),
@@ -246,7 +144,8 @@ fn thinking_block<'a>(
     signature: Option<&'a ir::Signature<'a>>,
     losses: &mut Losses,
 ) -> Option<Block<'a>> {
-    let Some(signature) = signature.filter(|signature| signature.origin == Dialect::Anthropic) else {
+    let Some(signature) = signature.filter(|signature| signature.origin == Dialect::Anthropic)
+    else {
         losses.feature(Feature::ThinkingHistory);
         return None;
     };
@@ -273,11 +172,9 @@ fn media_block<'a>(media: &'a Media<'a>, losses: &mut Losses) -> Option<Block<'a
     };
     let source = |kind: &'static str| Source { r#type: Text::from(kind), ..Source::default() };
     let source = match &media.source {
-        ir::Source::Data { mime, base64 } => Source {
-            media_type: Some(mime.view()),
-            data: Some(base64.view()),
-            ..source("base64")
-        },
+        ir::Source::Data { mime, base64 } => {
+            Source { media_type: Some(mime.view()), data: Some(base64.view()), ..source("base64") }
+        }
         ir::Source::Url { url, .. } => Source { url: Some(url.view()), ..source("url") },
         ir::Source::Plain(text) => Source {
             media_type: Some(Text::from("text/plain")),

@@ -5,9 +5,9 @@
 use serde::Deserialize;
 
 use super::answer::finish_of;
+use super::error;
 use super::request_reader::citation;
 use super::wire::{self, Block as WireBlock, StopDetails, Usage};
-use super::error;
 use crate::dialect::ir::answer::Finish;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::Losses;
@@ -79,16 +79,24 @@ struct Open {
 
 impl Reader {
     /// Takes the data of one event. What comes after the end is passed over.
-    pub fn event(&mut self, data: &str, losses: &mut Losses, sink: &mut Sink<'_>) -> Result<(), Fault> {
+    pub fn event(
+        &mut self,
+        data: &str,
+        losses: &mut Losses,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Fault> {
         if self.ended {
             return Ok(());
         }
-        let event: Message<'_> = serde_json::from_str(data)
-            .map_err(|_| Fault::new(502, "the model's provider sent an event that cannot be read"))?;
+        let event: Message<'_> = serde_json::from_str(data).map_err(|_| {
+            Fault::new(502, "the model's provider sent an event that cannot be read")
+        })?;
         match &*event.r#type {
             "message_start" => self.start(event.message.unwrap_or_default(), sink),
             "content_block_start" => {
-                let block = event.content_block.ok_or_else(|| Fault::new(502, "a block without content"))?;
+                let block = event
+                    .content_block
+                    .ok_or_else(|| Fault::new(502, "a block without content"))?;
                 self.open(event.index, block, losses, sink)
             }
             "content_block_delta" => {
@@ -125,7 +133,9 @@ impl Reader {
             // Some proxies say it twice at once; in the middle of an answer, another one was spliced in.
             return match self.next {
                 0 => Ok(()),
-                _ => Err(Fault::new(502, "the model's provider began a second answer in the stream")),
+                _ => {
+                    Err(Fault::new(502, "the model's provider began a second answer in the stream"))
+                }
             };
         }
         self.started = true;
@@ -187,7 +197,9 @@ impl Reader {
         let Some(open) = self.open.iter_mut().find(|open| open.index == index) else { return };
         let Some(block) = open.block else { return };
         match delta.r#type.as_deref() {
-            Some("text_delta") => delta.text.into_iter().for_each(|text| text_delta(block, text, sink)),
+            Some("text_delta") => {
+                delta.text.into_iter().for_each(|text| text_delta(block, text, sink))
+            }
             Some("thinking_delta") => {
                 delta.thinking.into_iter().for_each(|text| text_delta(block, text, sink));
             }

@@ -75,13 +75,18 @@ struct BlockDelta<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum DeltaBody<'a> {
-    TextDelta { text: Text<'a> },
-    ThinkingDelta { thinking: Text<'a> },
-    InputJsonDelta { partial_json: Text<'a> },
-    SignatureDelta { signature: Text<'a> },
-    CitationsDelta { citation: wire::Citation<'a> },
+    #[serde(rename = "text_delta")]
+    Text { text: Text<'a> },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: Text<'a> },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: Text<'a> },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: Text<'a> },
+    #[serde(rename = "citations_delta")]
+    Citations { citation: wire::Citation<'a> },
 }
 
 #[derive(Serialize)]
@@ -138,7 +143,10 @@ impl Writer {
             Event::Finish { choice: 0, finish, stop_sequence } => {
                 self.finish = Some((*finish, stop_sequence.as_deref().map(str::to_owned)));
             }
-            Event::Open { .. } | Event::Delta { .. } | Event::Close { .. } | Event::Finish { .. } => {
+            Event::Open { .. }
+            | Event::Delta { .. }
+            | Event::Close { .. }
+            | Event::Finish { .. } => {
                 losses.feature(Feature::AnswerChoices);
             }
             Event::Usage(usage) => self.usage = *usage,
@@ -151,7 +159,13 @@ impl Writer {
         error::append_event(fault, out);
     }
 
-    fn start(&mut self, id: Option<&str>, model: Option<&str>, usage: Option<TokenUsage>, out: &mut Vec<u8>) {
+    fn start(
+        &mut self,
+        id: Option<&str>,
+        model: Option<&str>,
+        usage: Option<TokenUsage>,
+        out: &mut Vec<u8>,
+    ) {
         if let Some(id) = id {
             self.id = id.to_owned();
         }
@@ -174,9 +188,11 @@ impl Writer {
 
     fn open(&mut self, block: u32, kind: &Block<'_>, out: &mut Vec<u8>) {
         let content_block = match kind {
-            Block::Text | Block::Refusal => {
-                WireBlock { r#type: "text".into(), text: Some(Text::default()), ..WireBlock::default() }
-            }
+            Block::Text | Block::Refusal => WireBlock {
+                r#type: "text".into(),
+                text: Some(Text::default()),
+                ..WireBlock::default()
+            },
             Block::Thinking => thought(),
             Block::Redacted(data) => WireBlock {
                 r#type: "redacted_thinking".into(),
@@ -209,7 +225,7 @@ impl Writer {
     fn signed_thought(&mut self, signature: &Signature<'_>, out: &mut Vec<u8>) {
         let index = self.begin(thought(), out);
         let signature = signature.written(Dialect::Anthropic).into();
-        append_delta(index, DeltaBody::SignatureDelta { signature }, out);
+        append_delta(index, DeltaBody::Signature { signature }, out);
         stop(index, out);
     }
 
@@ -225,15 +241,15 @@ impl Writer {
         let Some(open) = self.open.iter().find(|open| open.block == block) else { return };
         let body = match delta {
             Delta::Text(text) => match open.kind {
-                Kind::Text => DeltaBody::TextDelta { text: text.view() },
-                Kind::Thinking => DeltaBody::ThinkingDelta { thinking: text.view() },
-                Kind::Call => DeltaBody::InputJsonDelta { partial_json: text.view() },
+                Kind::Text => DeltaBody::Text { text: text.view() },
+                Kind::Thinking => DeltaBody::Thinking { thinking: text.view() },
+                Kind::Call => DeltaBody::InputJson { partial_json: text.view() },
             },
-            Delta::Signature(signature) => DeltaBody::SignatureDelta {
-                signature: signature.written(Dialect::Anthropic).into(),
-            },
+            Delta::Signature(signature) => {
+                DeltaBody::Signature { signature: signature.written(Dialect::Anthropic).into() }
+            }
             Delta::Citation(cited) => match written_citation(cited, losses) {
-                Some(citation) => DeltaBody::CitationsDelta { citation },
+                Some(citation) => DeltaBody::Citations { citation },
                 None => return,
             },
         };
@@ -242,7 +258,8 @@ impl Writer {
 
     fn end(&mut self, out: &mut Vec<u8>) {
         let (finish, sequence) = self.finish.take().unwrap_or((Finish::Other, None));
-        let delta = StopDelta { stop_reason: stop_reason(finish), stop_sequence: sequence.as_deref() };
+        let delta =
+            StopDelta { stop_reason: stop_reason(finish), stop_sequence: sequence.as_deref() };
         let usage = Usage::from(self.usage);
         append(out, "message_delta", &MessageDelta { r#type: "message_delta", delta, usage });
         append(out, "message_stop", &MessageStop { r#type: "message_stop" });

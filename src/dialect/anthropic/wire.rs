@@ -7,6 +7,7 @@ use crate::dialect::ir::wire::{self, Json, Mixed, Text};
 use crate::usage::TokenUsage;
 
 /// The members of a request that are read; others are noted as lost.
+#[rustfmt::skip]
 pub const REQUEST_MEMBERS: &[&str] = &[
     "model", "messages", "system", "max_tokens", "metadata", "output_config", "service_tier",
     "stop_sequences", "stream", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",

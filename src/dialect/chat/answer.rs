@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::request_reader::{parts, thoughts, tool_call};
+use super::usage::Usage;
 use super::wire::{
     Annotation, Completion, ExtraContent, FunctionCall, GoogleContent, ThinkingBlock, TokenLogprob,
-    ToolCall, UrlCitation, Usage,
+    ToolCall, UrlCitation,
 };
 use super::{error, wire};
 use crate::dialect::ir::answer::{self, Answer, Choice, Citation, Finish};
@@ -43,7 +44,9 @@ fn read_choice<'a>(choice: wire::Choice<'a>, losses: &mut Losses) -> Result<Choi
     let mut content =
         thoughts(message.thinking_blocks, message.reasoning_content, message.reasoning);
     let said = parts(message.content, losses).into_iter();
-    content.extend(said.filter(|part| !matches!(&part.kind, PartKind::Text { text, .. } if text.is_empty())));
+    content.extend(
+        said.filter(|part| !matches!(&part.kind, PartKind::Text { text, .. } if text.is_empty())),
+    );
     let cited = message.annotations.into_iter().filter_map(citation).collect();
     if let Some(PartKind::Text { citations, .. }) = content.last_mut().map(|part| &mut part.kind) {
         *citations = cited;
@@ -173,7 +176,8 @@ fn message<'a>(content: &'a [Part<'a>], losses: &mut Losses) -> WrittenMessage<'
     for part in content {
         match &part.kind {
             PartKind::Text { text, citations } => {
-                out.annotations.extend(citations.iter().filter_map(|cited| annotation(cited, losses)));
+                out.annotations
+                    .extend(citations.iter().filter_map(|cited| annotation(cited, losses)));
                 out.content.get_or_insert_default().push_str(text);
             }
             PartKind::Thinking { text, signature } => {
@@ -204,7 +208,10 @@ pub(super) fn redacted<'a>(data: &'a Text<'a>) -> ThinkingBlock<'a> {
     }
 }
 
-pub(super) fn annotation<'a>(cited: &'a Citation<'a>, losses: &mut Losses) -> Option<Annotation<'a>> {
+pub(super) fn annotation<'a>(
+    cited: &'a Citation<'a>,
+    losses: &mut Losses,
+) -> Option<Annotation<'a>> {
     let Some(url) = &cited.url else {
         losses.feature(Feature::AnswerDocumentCitations);
         return None;
@@ -229,7 +236,10 @@ fn written_call<'a>(call: &'a Call<'a>) -> ToolCall<'a> {
             name: Some(call.name.view()),
             arguments: Some(call.arguments.view()),
         }),
-        extra_content: call.signature.as_ref().map(|signature| extra(signature.written(Dialect::Gemini).into())),
+        extra_content: call
+            .signature
+            .as_ref()
+            .map(|signature| extra(signature.written(Dialect::Gemini).into())),
     }
 }
 

@@ -4,10 +4,11 @@ use serde_json::value::RawValue;
 
 use super::wire;
 use crate::dialect::ir::loss::Losses;
+use crate::dialect::ir::settings::{Effort, Reasoning, Sampling, ServiceTier};
 use crate::dialect::ir::wire::{Json, Mixed, Text, note_unknown};
 use crate::dialect::ir::{
-    CacheMark, Call, CallResult, Dialect, Effort, Media, MediaKind, Message, OutputFormat, Part,
-    PartKind, Reasoning, Request, Role, Sampling, ServiceTier, Signature, Source, Tool, ToolChoice,
+    CacheMark, Call, CallResult, Dialect, Media, MediaKind, Message, OutputFormat, Part, PartKind,
+    Request, Role, Signature, Source, Tool, ToolChoice,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -31,7 +32,10 @@ pub fn read<'a>(body: &'a [u8], losses: &mut Losses) -> Result<Request<'a>> {
         user: wire.user.or(wire.safety_identifier),
         service_tier: wire.service_tier.and_then(|tier| service_tier(&tier, losses)),
         stream: wire.stream.unwrap_or(false),
-        include_usage: wire.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
+        include_usage: wire
+            .stream_options
+            .and_then(|options| options.include_usage)
+            .unwrap_or(false),
         model: wire.model,
     })
 }
@@ -105,12 +109,14 @@ fn call_result<'a>(message: wire::Message<'a>, losses: &mut Losses) -> CallResul
 
 fn spoken<'a>(role: Role, message: wire::Message<'a>, losses: &mut Losses) -> Message<'a> {
     let mark = message.cache_control.map(|cache| CacheMark { ttl: cache.ttl });
-    let mut content = thoughts(message.thinking_blocks, message.reasoning_content, message.reasoning);
+    let mut content =
+        thoughts(message.thinking_blocks, message.reasoning_content, message.reasoning);
     content.extend(parts(message.content, losses));
     content.extend(message.refusal.map(|refusal| Part::new(PartKind::Refusal(refusal))));
     content.extend(message.tool_calls.into_iter().filter_map(|call| tool_call(call, losses)));
     content.extend(message.function_call.map(|function| {
-        let (name, arguments) = (function.name.unwrap_or_default(), function.arguments.unwrap_or_default());
+        let (name, arguments) =
+            (function.name.unwrap_or_default(), function.arguments.unwrap_or_default());
         Part::new(PartKind::Call(Call { id: name.clone(), name, arguments, signature: None }))
     }));
     if !message.annotations.is_empty() {
@@ -134,7 +140,8 @@ pub(super) fn thoughts<'a>(
     if !blocks.is_empty() {
         return blocks.into_iter().filter_map(thinking_block).collect();
     }
-    let other = || reasoning.and_then(|raw| serde_json::from_str::<Option<Text<'a>>>(raw.get()).ok()?);
+    let other =
+        || reasoning.and_then(|raw| serde_json::from_str::<Option<Text<'a>>>(raw.get()).ok()?);
     plain
         .or_else(other)
         .filter(|text| !text.is_empty())
@@ -162,7 +169,9 @@ pub(super) fn parts<'a>(
     match content {
         None => Vec::new(),
         Some(Mixed::Text(text)) => vec![Part::text(text)],
-        Some(Mixed::List(list)) => list.into_iter().filter_map(|part| read_part(part, losses)).collect(),
+        Some(Mixed::List(list)) => {
+            list.into_iter().filter_map(|part| read_part(part, losses)).collect()
+        }
     }
 }
 

@@ -5,10 +5,10 @@ use super::wire::{
     Part, Request, ResponseFormat, StreamOptions, Tool, ToolCall, ToolChoice,
 };
 use crate::dialect::ir::loss::{Fate, Feature, Losses};
+use crate::dialect::ir::settings::{Effort, ServiceTier};
 use crate::dialect::ir::wire::{Mixed, Text, to_json};
 use crate::dialect::ir::{
-    self, CallResult, Effort, Media, MediaKind, OutputFormat, PartKind, Role, ServiceTier, Source,
-    Target,
+    self, CallResult, Media, MediaKind, OutputFormat, PartKind, Role, Source, Target,
 };
 
 /// The name given to a schema that has none; OpenAI requires one.

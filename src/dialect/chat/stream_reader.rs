@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::answer::{citation, finish_of, present};
-use super::wire::{Annotation, ExtraContent, FunctionCall, Logprobs, ThinkingBlock, Usage};
 use super::error;
+use super::usage::Usage;
+use super::wire::{Annotation, ExtraContent, FunctionCall, Logprobs, ThinkingBlock};
 use crate::dialect::ir::answer::Finish;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Feature, Losses};
@@ -107,7 +108,12 @@ struct OpenCall {
 
 impl Reader {
     /// Takes the data of one event. What comes after the end is passed over.
-    pub fn event(&mut self, data: &str, losses: &mut Losses, sink: &mut Sink<'_>) -> Result<(), Fault> {
+    pub fn event(
+        &mut self,
+        data: &str,
+        losses: &mut Losses,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Fault> {
         if self.ended {
             return Ok(());
         }
@@ -115,8 +121,9 @@ impl Reader {
             self.end(sink);
             return Ok(());
         }
-        let chunk: Chunk<'_> = serde_json::from_str(data)
-            .map_err(|_| Fault::new(502, "the model's provider sent a chunk that cannot be read"))?;
+        let chunk: Chunk<'_> = serde_json::from_str(data).map_err(|_| {
+            Fault::new(502, "the model's provider sent a chunk that cannot be read")
+        })?;
         if let Some(error) = chunk.error {
             return Err(error::read_detail(502, error));
         }
@@ -196,7 +203,10 @@ impl Choice {
             }
             if let Some(function) = delta.function_call {
                 let id = function.name.clone();
-                self.call(CallDelta { index: 0, id, function: Some(function), extra_content: None }, sink)?;
+                self.call(
+                    CallDelta { index: 0, id, function: Some(function), extra_content: None },
+                    sink,
+                )?;
             }
         }
         if let Some(reason) = present(choice.finish_reason) {

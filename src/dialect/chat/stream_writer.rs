@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::answer::{annotation, extra, finish_reason, redacted};
-use super::wire::{Annotation, ExtraContent, FunctionCall, ThinkingBlock, Usage};
+use super::usage::Usage;
+use super::wire::{Annotation, ExtraContent, FunctionCall, ThinkingBlock};
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::Losses;
 use crate::dialect::ir::stream::{Block, Delta, Event};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::error;
 use super::request_reader::other_part;
 use super::wire::{
-    self, Blob, Candidate, CitationMetadata, CitationSource, Content, FunctionCall, GroundingMetadata,
-    LogprobsResult, TokenCandidate, TopCandidates, Usage,
+    self, Blob, Candidate, CitationMetadata, CitationSource, Content, FunctionCall,
+    GroundingMetadata, LogprobsResult, TokenCandidate, TopCandidates, Usage,
 };
-use super::error;
 use crate::dialect::ir::answer::{Answer, Choice, Citation, Finish, TokenLogprob};
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Feature, Losses};
@@ -16,8 +16,13 @@ use crate::dialect::ir::{Call, Dialect, Part, PartKind, Reply, Signature, Source
 
 /// Reads an answer. One that is none, or that holds an error, is an error. Calls without an id are
 /// numbered under the reply's id.
-pub fn read<'a>(body: &'a [u8], reply: &Reply<'_>, losses: &mut Losses) -> Result<Answer<'a>, Fault> {
-    let wire: wire::Answer<'a> = serde_json::from_slice(body).map_err(|_| Fault::unreadable(502))?;
+pub fn read<'a>(
+    body: &'a [u8],
+    reply: &Reply<'_>,
+    losses: &mut Losses,
+) -> Result<Answer<'a>, Fault> {
+    let wire: wire::Answer<'a> =
+        serde_json::from_slice(body).map_err(|_| Fault::unreadable(502))?;
     if let Some(error) = wire.error {
         return Err(error::read_status(200, error));
     }
@@ -135,8 +140,14 @@ pub(super) fn finish_of(reason: &str, called: bool) -> Finish {
         "STOP" if called => Finish::ToolCalls,
         "STOP" => Finish::Stop,
         "MAX_TOKENS" => Finish::Length,
-        "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY"
-        | "IMAGE_PROHIBITED_CONTENT" | "IMAGE_RECITATION" => Finish::ContentFilter,
+        "SAFETY"
+        | "RECITATION"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION" => Finish::ContentFilter,
         _ => Finish::Other,
     }
 }
@@ -183,7 +194,10 @@ fn candidate<'a>(choice: &'a Choice<'a>, losses: &mut Losses) -> Candidate<'a> {
     }
 }
 
-pub(super) fn source<'a>(cited: &'a Citation<'a>, losses: &mut Losses) -> Option<CitationSource<'a>> {
+pub(super) fn source<'a>(
+    cited: &'a Citation<'a>,
+    losses: &mut Losses,
+) -> Option<CitationSource<'a>> {
     let Some(url) = &cited.url else {
         losses.feature(Feature::AnswerDocumentCitations);
         return None;
@@ -201,7 +215,9 @@ fn write_part<'a>(part: &'a Part<'a>, losses: &mut Losses) -> Option<wire::Part<
         PartKind::Text { text, .. } | PartKind::Refusal(text) => text_part(text.view()),
         PartKind::Thinking { text, signature } => wire::Part {
             thought: Some(true),
-            thought_signature: signature.as_ref().map(|known| known.written(Dialect::Gemini).into()),
+            thought_signature: signature
+                .as_ref()
+                .map(|known| known.written(Dialect::Gemini).into()),
             ..text_part(text.view())
         },
         PartKind::Call(call) => call_part(call),
@@ -236,7 +252,10 @@ fn call_part<'a>(call: &'a Call<'a>) -> wire::Part<'a> {
             args: Some(arguments(&call.arguments)),
             ..FunctionCall::default()
         }),
-        thought_signature: call.signature.as_ref().map(|known| known.written(Dialect::Gemini).into()),
+        thought_signature: call
+            .signature
+            .as_ref()
+            .map(|known| known.written(Dialect::Gemini).into()),
         ..wire::Part::default()
     }
 }

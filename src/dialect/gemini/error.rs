@@ -61,7 +61,8 @@ pub fn read_status(status: u16, error: &RawValue) -> Fault {
     if let Some(class) = told.status.as_deref().and_then(class_of) {
         fault.class = class;
     }
-    fault.retry_after = told.details.iter().find_map(|detail| delay(detail.retry_delay.as_deref()?));
+    fault.retry_after =
+        told.details.iter().find_map(|detail| delay(detail.retry_delay.as_deref()?));
     fault
 }
 

@@ -5,10 +5,11 @@
 
 use super::wire;
 use crate::dialect::ir::loss::{Feature, Losses};
+use crate::dialect::ir::settings::{Effort, Reasoning, Sampling, ServiceTier};
 use crate::dialect::ir::wire::{Json, Text, note_unknown};
 use crate::dialect::ir::{
-    Call, CallResult, Dialect, Effort, Media, MediaKind, Message, OutputFormat, Part, PartKind,
-    Reasoning, Request, Role, Sampling, ServiceTier, Signature, Source, Tool, ToolChoice, schema,
+    Call, CallResult, Dialect, Media, MediaKind, Message, OutputFormat, Part, PartKind, Request,
+    Role, Signature, Source, Tool, ToolChoice, schema,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -105,7 +106,8 @@ impl<'a> Reader<'a, '_> {
             let id = call.id.unwrap_or_else(|| Text::from(format!("call_{}", self.calls)));
             self.pending.push((name.clone(), id.clone()));
             let arguments = call.args.map_or(Text::from("{}"), Json::into_text);
-            let signature = part.thought_signature.map(|data| Signature::read(Dialect::Gemini, data));
+            let signature =
+                part.thought_signature.map(|data| Signature::read(Dialect::Gemini, data));
             return Some(PartKind::Call(Call { id, name, arguments, signature }));
         }
         if let Some(response) = part.function_response {
@@ -161,7 +163,8 @@ fn outcome(response: Option<Json<'_>>) -> (Option<Text<'_>>, bool) {
 pub(super) fn other_part<'a>(part: wire::Part<'a>, losses: &mut Losses) -> Option<PartKind<'a>> {
     if let Some(text) = part.text {
         if part.thought == Some(true) {
-            let signature = part.thought_signature.map(|data| Signature::read(Dialect::Gemini, data));
+            let signature =
+                part.thought_signature.map(|data| Signature::read(Dialect::Gemini, data));
             return Some(PartKind::Thinking { text, signature });
         }
         if part.thought_signature.is_some() {

@@ -11,10 +11,11 @@ use super::wire::{
 };
 use crate::dialect::ir::loss::{Fate, Feature, Losses};
 use crate::dialect::ir::model::gemini_thinks_by_level;
+use crate::dialect::ir::settings::{Effort, ServiceTier};
 use crate::dialect::ir::wire::{Json, Text, to_json, to_raw};
 use crate::dialect::ir::{
-    self, Call, CallResult, Dialect, Effort, Media, MediaKind, Message, OutputFormat, PartKind,
-    Role, ServiceTier, Signature, Source, Target, ToolChoice,
+    self, Call, CallResult, Dialect, Media, MediaKind, Message, OutputFormat, PartKind, Role,
+    Signature, Source, Target, ToolChoice,
 };
 
 /// Writes a request. What cannot be said is noted.
@@ -27,7 +28,11 @@ pub fn write(request: &ir::Request<'_>, target: Target<'_>, losses: &mut Losses)
         system_instruction,
         contents,
         tools: tools(&request.tools, losses),
-        tool_config: request.tool_choice.as_ref().filter(|_| !request.tools.is_empty()).map(tool_config),
+        tool_config: request
+            .tool_choice
+            .as_ref()
+            .filter(|_| !request.tools.is_empty())
+            .map(tool_config),
         generation_config: (!empty).then(|| to_raw(&generation)),
         service_tier: request.service_tier.and_then(service_tier).map(Text::from),
     })
@@ -215,8 +220,12 @@ fn media_part<'a>(media: &'a Media<'a>, losses: &mut Losses) -> Option<Part<'a>>
             Part { inline_data: Some(blob), ..Part::default() }
         }
         Source::Url { mime, url } => {
-            let mime_type = mime.as_ref().map(Text::view).or(guess(media.kind, url).map(Text::from));
-            Part { file_data: Some(FileData { mime_type, file_uri: url.view() }), ..Part::default() }
+            let mime_type =
+                mime.as_ref().map(Text::view).or(guess(media.kind, url).map(Text::from));
+            Part {
+                file_data: Some(FileData { mime_type, file_uri: url.view() }),
+                ..Part::default()
+            }
         }
         Source::Plain(text) => Part { text: Some(text.view()), ..Part::default() },
         Source::Id(_) => {
@@ -285,11 +294,7 @@ enum Outcome<'a> {
     Error(&'a str),
 }
 
-fn result_part<'a>(
-    result: &'a CallResult<'a>,
-    names: &Names<'a>,
-    losses: &mut Losses,
-) -> Part<'a> {
+fn result_part<'a>(result: &'a CallResult<'a>, names: &Names<'a>, losses: &mut Losses) -> Part<'a> {
     let named = result.name.as_ref().map(Text::view);
     let name = named.or_else(|| names.get(&*result.id).map(|name| Text::from(*name)));
     let mut texts = Vec::new();
@@ -306,9 +311,7 @@ fn result_part<'a>(
         }
     }
     let response = match (texts.as_slice(), result.is_error) {
-        ([text], false) => {
-            object(text).unwrap_or_else(|| to_raw(&Outcome::Output(text)))
-        }
+        ([text], false) => object(text).unwrap_or_else(|| to_raw(&Outcome::Output(text))),
         (texts, false) => to_raw(&Outcome::Output(&texts.join("\n"))),
         (texts, true) => to_raw(&Outcome::Error(&texts.join("\n"))),
     };

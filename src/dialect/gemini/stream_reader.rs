@@ -44,12 +44,18 @@ impl Reader {
     }
 
     /// Takes the data of one event. What comes after the end is passed over.
-    pub fn event(&mut self, data: &str, losses: &mut Losses, sink: &mut Sink<'_>) -> Result<(), Fault> {
+    pub fn event(
+        &mut self,
+        data: &str,
+        losses: &mut Losses,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Fault> {
         if self.ended {
             return Ok(());
         }
-        let answer: wire::Answer<'_> = serde_json::from_str(data)
-            .map_err(|_| Fault::new(502, "the model's provider sent an answer that cannot be read"))?;
+        let answer: wire::Answer<'_> = serde_json::from_str(data).map_err(|_| {
+            Fault::new(502, "the model's provider sent an answer that cannot be read")
+        })?;
         if let Some(error) = answer.error {
             return Err(error::read_status(200, error));
         }
@@ -137,7 +143,12 @@ impl Reader {
 }
 
 impl Choice {
-    fn part(&mut self, part: wire::Part<'_>, losses: &mut Losses, sink: &mut Sink<'_>) -> Result<(), Fault> {
+    fn part(
+        &mut self,
+        part: wire::Part<'_>,
+        losses: &mut Losses,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Fault> {
         let thought = part.thought == Some(true);
         let running = if thought { Running::Thinking } else { Running::Text };
         if let Some(text) = part.text.filter(|text| !text.is_empty()) {

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::answer::{arguments, finish_reason, object, source, text_part};
-use super::wire::{Answer, Candidate, CitationMetadata, Content, FunctionCall, Part, Usage};
 use super::error;
+use super::wire::{Answer, Candidate, CitationMetadata, Content, FunctionCall, Part, Usage};
 use crate::dialect::ir::answer::Finish;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Feature, Losses};
@@ -114,7 +114,9 @@ impl Writer {
             Block::Call { id, name, signature } => Open::Call {
                 id: id.to_string(),
                 name: name.to_string(),
-                signature: signature.as_ref().map(|known| known.written(Dialect::Gemini).into_owned()),
+                signature: signature
+                    .as_ref()
+                    .map(|known| known.written(Dialect::Gemini).into_owned()),
                 arguments: String::new(),
             },
         };
@@ -150,7 +152,11 @@ impl Writer {
                 let citation_sources = source(cited, losses).into_iter().collect::<Vec<_>>();
                 if !citation_sources.is_empty() {
                     let citation_metadata = Some(CitationMetadata { citation_sources });
-                    self.answer(vec![Candidate { index: key.0, citation_metadata, ..Candidate::default() }], None, out);
+                    self.answer(
+                        vec![Candidate { index: key.0, citation_metadata, ..Candidate::default() }],
+                        None,
+                        out,
+                    );
                 }
                 return Ok(());
             }

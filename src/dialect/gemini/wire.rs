@@ -7,12 +7,14 @@ use crate::dialect::ir::wire::{self, Json, Text};
 use crate::usage::TokenUsage;
 
 /// The members of a request that are read; others are noted as lost.
+#[rustfmt::skip]
 pub const REQUEST_MEMBERS: &[&str] = &[
     "model", "contents", "systemInstruction", "system_instruction", "tools", "toolConfig",
     "tool_config", "generationConfig", "generation_config", "serviceTier", "service_tier",
 ];
 
 /// The members of `generationConfig` that are read.
+#[rustfmt::skip]
 pub const GENERATION_MEMBERS: &[&str] = &[
     "candidateCount", "candidate_count", "stopSequences", "stop_sequences", "maxOutputTokens",
     "max_output_tokens", "temperature", "topP", "top_p", "topK", "top_k", "seed", "presencePenalty",

@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 
+use Cell::{Hears, Nothing, Partly, Says};
+use Side::{Answer, Request};
+
 use super::Dialect;
 
 /// The most losses that one translation lists.
@@ -169,9 +172,6 @@ pub struct Row {
 const fn row(feature: Feature, side: Side, cells: [Cell; 3]) -> Row {
     Row { feature, side, cells }
 }
-
-use Cell::{Hears, Nothing, Partly, Says};
-use Side::{Answer, Request};
 
 /// Every feature that some pair loses.
 #[rustfmt::skip]

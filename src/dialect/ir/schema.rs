@@ -56,7 +56,9 @@ fn rewritten<'a>(schema: &'a RawValue, rule: &Rule) -> Json<'a> {
 
 fn rewrite<'n>(node: Node<'n>, rule: &Rule) -> Node<'n> {
     match node {
-        Node::List(items) => Node::List(items.into_iter().map(|item| rewrite(item, rule)).collect()),
+        Node::List(items) => {
+            Node::List(items.into_iter().map(|item| rewrite(item, rule)).collect())
+        }
         Node::Object(members) => nullable(
             members
                 .into_iter()
@@ -78,7 +80,8 @@ fn rewrite<'n>(node: Node<'n>, rule: &Rule) -> Node<'n> {
 
 /// `nullable: true` is a second type in JSON Schema.
 fn nullable<'n>(members: Vec<(Text<'n>, Node<'n>)>) -> Node<'n> {
-    let nullable = members.iter().any(|(name, value)| &**name == "nullable" && *value == Node::Bool(true));
+    let nullable =
+        members.iter().any(|(name, value)| &**name == "nullable" && *value == Node::Bool(true));
     let typed = |name: Text<'n>, value| match (&*name, value) {
         ("type", Node::Text(kind)) if nullable => {
             let types = vec![Node::Text(kind), Node::Text(Text::from("null"))];
@@ -86,9 +89,9 @@ fn nullable<'n>(members: Vec<(Text<'n>, Node<'n>)>) -> Node<'n> {
         }
         (_, value) => (name, value),
     };
-    let kept = members.into_iter().filter(|(name, value)| {
-        !(&**name == "nullable" && matches!(value, Node::Bool(_)))
-    });
+    let kept = members
+        .into_iter()
+        .filter(|(name, value)| !(&**name == "nullable" && matches!(value, Node::Bool(_))));
     Node::Object(kept.map(|(name, value)| typed(name, value)).collect())
 }
 

@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::wire::Text;
 use crate::usage::TokenUsage;
 
-/// The most blocks of one stream, over all its choices. It bounds the state of readers and writers.
+/// The most blocks of one choice. It bounds the state of readers and writers.
 pub const BLOCKS_MAX: u32 = 1024;
 
 /// The most choices of one stream (OpenAI's limit of `n`).

@@ -264,7 +264,11 @@ pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, 
     };
     let whole = number.as_u64().or_else(|| {
         let float = number.as_f64()?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "range checked"
+        )]
         (float.fract() == 0.0 && (0.0..9.0e15).contains(&float)).then_some(float as u64)
     });
     whole.map(Some).ok_or_else(|| de::Error::custom("expected a whole number of at least 0"))

@@ -2,11 +2,11 @@
 //!
 //! It stands above the framing: whoever reads the upstream's bytes gives the data of one event at a time.
 
+use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Loss, Losses};
 use crate::dialect::ir::stream::{Event, Sink};
 use crate::dialect::ir::{Dialect, Reply};
-use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::{anthropic, chat, gemini};
 use crate::error::Error;
 use crate::usage::TokenUsage;
@@ -181,7 +181,12 @@ impl Reader {
 }
 
 impl Writer {
-    fn event(&mut self, event: &Event<'_>, losses: &mut Losses, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn event(
+        &mut self,
+        event: &Event<'_>,
+        losses: &mut Losses,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
         match self {
             Writer::Chat(writer) => writer.event(event, losses, out),
             Writer::Anthropic(writer) => writer.event(event, losses, out),
