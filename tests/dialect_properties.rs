@@ -33,6 +33,7 @@ fn target(dialect: Dialect) -> Target<'static> {
         Dialect::Chat => Target { model: "qwen", extensions: true },
         Dialect::Anthropic => Target { model: "claude-sonnet-4-5", extensions: false },
         Dialect::Gemini => Target { model: "gemini-3-pro", extensions: false },
+        Dialect::Responses => Target { model: "gpt-x", extensions: false },
     }
 }
 
@@ -363,7 +364,7 @@ proptest! {
     #[test]
     fn a_text_means_the_same_however_it_is_cut(
         texts in prop::collection::vec(words(), 1..8),
-        to in select(&[Dialect::Anthropic, Dialect::Gemini]),
+        to in select(&[Dialect::Anthropic, Dialect::Gemini, Dialect::Responses]),
     ) {
         let whole: String = texts.iter().map(|text| &**text).collect();
         prop_assert_eq!(streamed(&texts, to), whole);
@@ -391,6 +392,7 @@ fn streamed(texts: &[Text<'_>], to: Dialect) -> String {
     let pointer = match to {
         Dialect::Anthropic => "/delta/text",
         Dialect::Gemini => "/candidates/0/content/parts/0/text",
+        Dialect::Responses => "/delta",
         Dialect::Chat => "/choices/0/delta/content",
     };
     values.filter_map(|value| value.pointer(pointer)?.as_str().map(str::to_owned)).collect()

@@ -35,8 +35,12 @@ const STREAMS: &[&str] =
     &["plain", "tools", "parallel_tools", "thinking", "stop", "refusal", "error", "cut"];
 
 /// The statuses under which the `error` cases came.
-const ERRORS: &[(Dialect, u16)] =
-    &[(Dialect::Chat, 429), (Dialect::Anthropic, 529), (Dialect::Gemini, 429)];
+const ERRORS: &[(Dialect, u16)] = &[
+    (Dialect::Chat, 429),
+    (Dialect::Anthropic, 529),
+    (Dialect::Gemini, 429),
+    (Dialect::Responses, 429),
+];
 
 const REPLY: Reply<'static> = Reply { id: "reply-1", created: 1_700_000_000, model: "alias" };
 
@@ -54,6 +58,7 @@ fn targets(to: Dialect) -> Vec<(&'static str, Target<'static>)> {
     let target = |model, extensions| Target { model, extensions };
     match to {
         Dialect::Chat => vec![("", target("gpt-x", false)), (".compatible", target("qwen", true))],
+        Dialect::Responses => vec![("", target("gpt-x", false))],
         Dialect::Anthropic => {
             vec![("", target("claude-x", false)), (".older", target("claude-sonnet-4-5", false))]
         }
@@ -109,7 +114,7 @@ fn requests_reach_every_upstream() {
             }
         }
     }
-    report(rows, 120, wrong);
+    report(rows, 240, wrong);
 }
 
 #[test]
@@ -124,7 +129,7 @@ fn whole_answers_reach_every_client() {
             wrong.extend(compare(from, to, &format!("{case}.answer.txt"), &got));
         }
     }
-    report(rows, 36, wrong);
+    report(rows, 72, wrong);
 }
 
 #[test]
@@ -139,7 +144,7 @@ fn errors_reach_every_client() {
         rows += 1;
         wrong.extend(compare(from, to, "error.answer.txt", &got));
     }
-    report(rows, 6, wrong);
+    report(rows, 12, wrong);
 }
 
 #[test]
@@ -157,7 +162,7 @@ fn streams_reach_every_client() {
             ));
         }
     }
-    report(rows, 48, wrong);
+    report(rows, 96, wrong);
 }
 
 fn streamed(from: Dialect, to: Dialect, sse: &str) -> String {

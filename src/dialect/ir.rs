@@ -31,11 +31,14 @@ pub enum Dialect {
     Anthropic,
     /// Google Gemini `generateContent` and `streamGenerateContent`.
     Gemini,
+    /// OpenAI Responses.
+    Responses,
 }
 
 impl Dialect {
     /// Every dialect, in the order of the tables.
-    pub const ALL: [Dialect; 3] = [Dialect::Chat, Dialect::Anthropic, Dialect::Gemini];
+    pub const ALL: [Dialect; 4] =
+        [Dialect::Chat, Dialect::Anthropic, Dialect::Gemini, Dialect::Responses];
 
     /// A short name, for paths, labels and tagged signatures.
     pub const fn name(self) -> &'static str {
@@ -43,6 +46,7 @@ impl Dialect {
             Dialect::Chat => "chat",
             Dialect::Anthropic => "anthropic",
             Dialect::Gemini => "gemini",
+            Dialect::Responses => "responses",
         }
     }
 

@@ -10,7 +10,7 @@ use crate::dialect::ir::answer::Answer;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Loss, Losses};
 use crate::dialect::ir::{Dialect, Reply, Request, Target};
-use crate::dialect::{anthropic, chat, gemini};
+use crate::dialect::{anthropic, chat, gemini, responses};
 use crate::error::Result;
 use crate::usage::TokenUsage;
 
@@ -89,7 +89,7 @@ pub fn translate_answer(
 /// only one dialect knows; so whether asking again helps stays as it is too.
 pub fn translate_error(from: Dialect, to: Dialect, status: u16, body: &[u8]) -> TranslatedError {
     let mut fault = match from {
-        Dialect::Chat => chat::error::read(status, body),
+        Dialect::Chat | Dialect::Responses => chat::error::read(status, body),
         Dialect::Anthropic => anthropic::error::read(status, body),
         Dialect::Gemini => gemini::error::read(status, body),
     };
@@ -102,7 +102,7 @@ pub fn translate_error(from: Dialect, to: Dialect, status: u16, body: &[u8]) -> 
 /// An error as a client's dialect says it: for errors of the gateway's own too, by `Fault::from`.
 pub fn write_error(to: Dialect, fault: &Fault) -> Vec<u8> {
     match to {
-        Dialect::Chat => chat::error::write(fault),
+        Dialect::Chat | Dialect::Responses => chat::error::write(fault),
         Dialect::Anthropic => anthropic::error::write(fault),
         Dialect::Gemini => gemini::error::write(fault),
     }
@@ -119,6 +119,7 @@ pub fn read_request<'a>(
         Dialect::Chat => chat::request_reader::read(body, losses),
         Dialect::Anthropic => anthropic::request_reader::read(body, losses),
         Dialect::Gemini => gemini::request_reader::read(body, stream, losses),
+        Dialect::Responses => responses::request_reader::read(body, losses),
     }
 }
 
@@ -133,6 +134,7 @@ pub fn write_request(
         Dialect::Chat => chat::request_writer::write(request, target, losses),
         Dialect::Anthropic => anthropic::request_writer::write(request, target, losses),
         Dialect::Gemini => gemini::request_writer::write(request, target, losses),
+        Dialect::Responses => responses::request_writer::write(request, target, losses),
     }
 }
 
@@ -147,6 +149,7 @@ pub fn read_answer<'a>(
         Dialect::Chat => chat::answer::read(body, losses),
         Dialect::Anthropic => anthropic::answer::read(body, losses),
         Dialect::Gemini => gemini::answer::read(body, reply, losses),
+        Dialect::Responses => responses::answer::read(body, losses),
     }
 }
 
@@ -161,5 +164,6 @@ pub fn write_answer(
         Dialect::Chat => chat::answer::write(answer, reply, losses),
         Dialect::Anthropic => anthropic::answer::write(answer, reply, losses),
         Dialect::Gemini => gemini::answer::write(answer, reply, losses),
+        Dialect::Responses => responses::answer::write(answer, reply, losses),
     }
 }

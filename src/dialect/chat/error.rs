@@ -85,21 +85,26 @@ pub fn write(fault: &Fault) -> Vec<u8> {
     struct Envelope<'a> {
         error: Written<'a>,
     }
-    #[derive(Serialize)]
-    struct Written<'a> {
-        message: &'a str,
-        r#type: &'static str,
-        param: Option<&'a str>,
-        code: Option<&'a str>,
+    to_json(&Envelope { error: written(fault) })
+}
+
+/// An error object.
+#[derive(Serialize)]
+pub struct Written<'a> {
+    message: &'a str,
+    r#type: &'static str,
+    param: Option<&'a str>,
+    code: Option<&'a str>,
+}
+
+/// An error as this dialect's object.
+pub fn written(fault: &Fault) -> Written<'_> {
+    Written {
+        message: &fault.message,
+        r#type: kind(fault.class),
+        param: fault.param.as_deref(),
+        code: fault.code.as_deref().or(code(fault.class)),
     }
-    to_json(&Envelope {
-        error: Written {
-            message: &fault.message,
-            r#type: kind(fault.class),
-            param: fault.param.as_deref(),
-            code: fault.code.as_deref().or(code(fault.class)),
-        },
-    })
 }
 
 const fn kind(class: Class) -> &'static str {

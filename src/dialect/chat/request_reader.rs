@@ -27,7 +27,7 @@ pub fn read<'a>(body: &'a [u8], losses: &mut Losses) -> Result<Request<'a>> {
         tool_choice: choice.flatten(),
         parallel_tool_calls: wire.parallel_tool_calls,
         output: wire.response_format.and_then(|format| output(format, losses)),
-        reasoning: reasoning(wire.reasoning_effort.as_deref(), losses),
+        reasoning: reasoning(wire.reasoning_effort.as_deref(), "reasoning_effort", losses),
         sampling: Sampling { stop: stop(wire.stop), ..sampling },
         user: wire.user.or(wire.safety_identifier),
         service_tier: wire.service_tier.and_then(|tier| service_tier(&tier, losses)),
@@ -209,7 +209,7 @@ fn read_part<'a>(part: wire::Part<'a>, losses: &mut Losses) -> Option<Part<'a>> 
 }
 
 /// A `data:` URL (RFC 2397, base64) holds its bytes; any other is an address.
-fn source_of_url(url: Text<'_>) -> Source<'_> {
+pub(in crate::dialect) fn source_of_url(url: Text<'_>) -> Source<'_> {
     let parsed = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
     match parsed {
         Some((mime, base64)) => {
@@ -299,7 +299,11 @@ fn output<'a>(format: wire::ResponseFormat<'a>, losses: &mut Losses) -> Option<O
     }
 }
 
-fn reasoning(effort: Option<&str>, losses: &mut Losses) -> Reasoning {
+pub(in crate::dialect) fn reasoning(
+    effort: Option<&str>,
+    member: &'static str,
+    losses: &mut Losses,
+) -> Reasoning {
     let effort = match effort {
         None => return Reasoning::default(),
         Some("none") => return Reasoning { enabled: Some(false), ..Reasoning::default() },
@@ -310,14 +314,14 @@ fn reasoning(effort: Option<&str>, losses: &mut Losses) -> Reasoning {
         Some("xhigh") => Effort::XHigh,
         Some("max") => Effort::Max,
         Some(_) => {
-            losses.unknown("", "reasoning_effort");
+            losses.unknown("", member);
             return Reasoning::default();
         }
     };
     Reasoning { enabled: Some(true), effort: Some(effort), budget: None }
 }
 
-fn service_tier(tier: &str, losses: &mut Losses) -> Option<ServiceTier> {
+pub(in crate::dialect) fn service_tier(tier: &str, losses: &mut Losses) -> Option<ServiceTier> {
     match tier {
         "auto" => Some(ServiceTier::Auto),
         "default" => Some(ServiceTier::Standard),

@@ -189,7 +189,7 @@ fn media_part<'a>(media: &'a Media<'a>, losses: &mut Losses) -> Option<Part<'a>>
     Some(part)
 }
 
-fn url<'a>(source: &'a Source<'a>) -> Option<Text<'a>> {
+pub(in crate::dialect) fn url<'a>(source: &'a Source<'a>) -> Option<Text<'a>> {
     match source {
         Source::Data { mime, base64 } => {
             Some(Text::from(format!("data:{};base64,{}", &**mime, &**base64)))
@@ -199,7 +199,7 @@ fn url<'a>(source: &'a Source<'a>) -> Option<Text<'a>> {
     }
 }
 
-fn audio_format<'a>(mime: &'a Text<'a>) -> Text<'a> {
+pub(in crate::dialect) fn audio_format<'a>(mime: &'a Text<'a>) -> Text<'a> {
     match mime.strip_prefix("audio/") {
         Some("mpeg") => Text::from("mp3"),
         Some("x-wav" | "wave") => Text::from("wav"),
@@ -313,7 +313,7 @@ fn output<'a>(format: &'a OutputFormat<'a>) -> ResponseFormat<'a> {
 }
 
 /// Only where thinking was asked for: a model that cannot think refuses the member.
-fn effort(request: &ir::Request<'_>) -> Option<&'static str> {
+pub(in crate::dialect) fn effort(request: &ir::Request<'_>) -> Option<&'static str> {
     let reasoning = request.reasoning;
     if reasoning.enabled != Some(true) {
         return None;
@@ -328,7 +328,7 @@ fn effort(request: &ir::Request<'_>) -> Option<&'static str> {
     })
 }
 
-const fn service_tier(tier: ServiceTier) -> &'static str {
+pub(in crate::dialect) const fn service_tier(tier: ServiceTier) -> &'static str {
     match tier {
         ServiceTier::Auto => "auto",
         ServiceTier::Standard => "default",

@@ -274,6 +274,14 @@ pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, 
     whole.map(Some).ok_or_else(|| de::Error::custom("expected a whole number of at least 0"))
 }
 
+/// Reads a member that has this shape in the types of items that are known, and another in others.
+pub fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let raw = Option::<&'de RawValue>::deserialize(deserializer)?;
+    Ok(raw.and_then(|raw| serde_json::from_str(raw.get()).ok()))
+}
+
 /// Notes every member of the object `json` that is neither in `known` nor `null`.
 ///
 /// A broken object notes nothing: its own reader reports it.

@@ -7,7 +7,7 @@ use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Loss, Losses};
 use crate::dialect::ir::stream::{Event, Sink};
 use crate::dialect::ir::{Dialect, Reply};
-use crate::dialect::{anthropic, chat, gemini};
+use crate::dialect::{anthropic, chat, gemini, responses};
 use crate::error::Error;
 use crate::usage::TokenUsage;
 
@@ -54,6 +54,7 @@ enum Reader {
     Chat(chat::stream_reader::Reader),
     Anthropic(anthropic::stream_reader::Reader),
     Gemini(gemini::stream_reader::Reader),
+    Responses(responses::stream_reader::Reader),
 }
 
 #[derive(Debug)]
@@ -61,6 +62,7 @@ enum Writer {
     Chat(chat::stream_writer::Writer),
     Anthropic(anthropic::stream_writer::Writer),
     Gemini(gemini::stream_writer::Writer),
+    Responses(responses::stream_writer::Writer),
 }
 
 impl StreamTranslator {
@@ -71,6 +73,7 @@ impl StreamTranslator {
             Dialect::Chat => Reader::Chat(chat::stream_reader::Reader::default()),
             Dialect::Anthropic => Reader::Anthropic(anthropic::stream_reader::Reader::default()),
             Dialect::Gemini => Reader::Gemini(gemini::stream_reader::Reader::new(reply)),
+            Dialect::Responses => Reader::Responses(responses::stream_reader::Reader::default()),
         };
         let writer = match to {
             Dialect::Chat => {
@@ -80,6 +83,7 @@ impl StreamTranslator {
             Dialect::Gemini => {
                 Writer::Gemini(gemini::stream_writer::Writer::new(reply, options.framing))
             }
+            Dialect::Responses => Writer::Responses(responses::stream_writer::Writer::new(reply)),
         };
         let losses = Losses::new(from);
         StreamTranslator { reader, writer, losses, usage: None, state: State::Open }
@@ -158,6 +162,7 @@ impl StreamTranslator {
             Writer::Chat(writer) => writer.error(fault, out),
             Writer::Anthropic(writer) => writer.error(fault, out),
             Writer::Gemini(writer) => writer.error(fault, out),
+            Writer::Responses(writer) => writer.error(fault, out),
         }
     }
 }
@@ -168,6 +173,7 @@ impl Reader {
             Reader::Chat(reader) => reader.event(data, losses, sink),
             Reader::Anthropic(reader) => reader.event(data, losses, sink),
             Reader::Gemini(reader) => reader.event(data, losses, sink),
+            Reader::Responses(reader) => reader.event(data, losses, sink),
         }
     }
 
@@ -176,6 +182,7 @@ impl Reader {
             Reader::Chat(reader) => reader.finish(sink),
             Reader::Anthropic(reader) => reader.finish(sink),
             Reader::Gemini(reader) => reader.finish(sink),
+            Reader::Responses(reader) => reader.finish(sink),
         }
     }
 }
@@ -191,6 +198,7 @@ impl Writer {
             Writer::Chat(writer) => writer.event(event, losses, out),
             Writer::Anthropic(writer) => writer.event(event, losses, out),
             Writer::Gemini(writer) => return writer.event(event, losses, out),
+            Writer::Responses(writer) => return writer.event(event, losses, out),
         }
         Ok(())
     }
