@@ -138,11 +138,18 @@ fn thought(dialect: Dialect) -> Vec<Part<'static>> {
     vec![Part::new(PartKind::Thinking { text: Text::from("hm"), signature })]
 }
 
-fn tools() -> impl Strategy<Value = Vec<Tool<'static>>> {
-    let tool =
-        (name(), prop::option::of(words()), schema()).prop_map(|(name, description, schema)| {
-            Tool { name, description, schema: Some(schema), strict: None, cache: None }
-        });
+fn tools(dialect: Dialect) -> impl Strategy<Value = Vec<Tool<'static>>> {
+    // A function is strict in one dialect unless it says that it is not.
+    let strict = (dialect == Dialect::Responses).then_some(false);
+    let tool = (name(), prop::option::of(words()), schema()).prop_map(
+        move |(name, description, schema)| Tool {
+            name,
+            description,
+            schema: Some(schema),
+            strict,
+            cache: None,
+        },
+    );
     prop::collection::vec(tool, 0..3)
 }
 
@@ -160,18 +167,19 @@ fn sampling(dialect: Dialect) -> impl Strategy<Value = Sampling<'static>> {
     let stop = prop::collection::vec(words(), 0..3);
     (quarter(), quarter(), prop::option::of(1..99_u64), stop, 1..9000_u64, any::<bool>()).prop_map(
         move |(one, two, whole, stop, max_tokens, both)| {
-            let rich = dialect != Dialect::Anthropic;
+            let rich = matches!(dialect, Dialect::Chat | Dialect::Gemini);
+            let responses = dialect == Dialect::Responses;
             Sampling {
                 temperature: one,
-                top_p: two.filter(|_| rich || one.is_none()),
-                top_k: whole,
+                top_p: two.filter(|_| rich || responses || one.is_none()),
+                top_k: whole.filter(|_| !responses),
                 frequency_penalty: one.filter(|_| rich),
                 presence_penalty: two.filter(|_| rich && both),
                 seed: whole.filter(|_| rich).map(|seed| -i64::try_from(seed).expect("small")),
                 max_tokens: Some(max_tokens),
-                stop,
+                stop: if responses { Vec::new() } else { stop },
                 n: whole.filter(|_| rich),
-                logprobs: whole.filter(|_| rich && both),
+                logprobs: whole.filter(|_| (rich || responses) && both),
             }
         },
     )
@@ -181,7 +189,7 @@ fn reasoning(dialect: Dialect) -> impl Strategy<Value = Reasoning> {
     let off = match dialect {
         // Where nothing is said, this dialect does not think.
         Dialect::Anthropic => Reasoning { enabled: Some(false), ..Reasoning::default() },
-        Dialect::Chat | Dialect::Gemini => Reasoning::default(),
+        Dialect::Chat | Dialect::Gemini | Dialect::Responses => Reasoning::default(),
     };
     let on = select(&[Effort::Low, Effort::Medium, Effort::High]).prop_map(|effort| Reasoning {
         enabled: Some(true),
@@ -198,7 +206,7 @@ fn reasoning(dialect: Dialect) -> impl Strategy<Value = Reasoning> {
 
 fn output(dialect: Dialect) -> impl Strategy<Value = Option<OutputFormat<'static>>> {
     prop::option::of(schema().prop_map(move |schema| OutputFormat::Schema {
-        name: (dialect == Dialect::Chat).then(|| Text::from("answer")),
+        name: matches!(dialect, Dialect::Chat | Dialect::Responses).then(|| Text::from("answer")),
         description: None,
         schema,
         strict: Some(true),
@@ -207,7 +215,7 @@ fn output(dialect: Dialect) -> impl Strategy<Value = Option<OutputFormat<'static
 
 /// A request that a dialect can say whole.
 fn request(dialect: Dialect) -> impl Strategy<Value = Request<'static>> {
-    let asked = (tools(), prop::option::of(choice()), output(dialect));
+    let asked = (tools(dialect), prop::option::of(choice()), output(dialect));
     let how = (sampling(dialect), reasoning(dialect), any::<bool>(), prop::option::of(words()));
     (messages(dialect), asked, how).prop_map(move |(messages, asked, how)| {
         let (tools, tool_choice, output) = asked;
@@ -241,7 +249,7 @@ fn answered() -> impl Strategy<Value = (Dialect, Answer<'static>)> {
     (dialect(), parts, any::<[u16; 5]>()).prop_map(|(dialect, parts, counts)| {
         let (thought, text, calls) = parts;
         let mut content = Vec::new();
-        let signature = (dialect == Dialect::Anthropic)
+        let signature = matches!(dialect, Dialect::Anthropic | Dialect::Responses)
             .then(|| Signature { origin: dialect, data: Text::from("signed") });
         content.extend(thought.map(|text| Part::new(PartKind::Thinking { text, signature })));
         content.push(Part::text(text));
@@ -257,7 +265,7 @@ fn answered() -> impl Strategy<Value = (Dialect, Answer<'static>)> {
         let answer = Answer {
             id: Some(Text::from("id-1")),
             model: Some(Text::from("model-1")),
-            created: (dialect == Dialect::Chat).then_some(7),
+            created: matches!(dialect, Dialect::Chat | Dialect::Responses).then_some(7),
             choices: vec![Choice { content, finish: Some(finish), ..Choice::default() }],
             usage: Some(TokenUsage { input, cache_read, cache_write, output, reasoning }),
         };

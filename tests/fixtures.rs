@@ -220,7 +220,7 @@ fn recorded_streams_mean_the_same_in_every_dialect() {
             found.into_iter().map(|(name, sse)| (name, Dialect::Anthropic, payloads(&sse))),
         );
     }
-    assert!(streams.len() > 45, "only {} streams", streams.len());
+    assert!(streams.len() > 90, "only {} streams", streams.len());
     for (name, from, data) in &streams {
         let meant = gather(*from, data);
         let broken = BROKEN.iter().find(|(broken, _)| broken == name);
@@ -254,7 +254,7 @@ fn recorded_answers_mean_the_same_in_every_dialect() {
             }
         }
     }
-    assert!(count > 70, "only {count} translations");
+    assert!(count > 200, "only {count} translations");
 }
 
 /// Cases of another gateway in which we differ, and why.
@@ -279,6 +279,9 @@ const ARGUED: &[(&str, &str, &str)] = &[
     ("chat-gemini structured-output",
      r##"+{"$defs":{"Person":{"properties":{"age":{"type":"integer"},"name":{"type":"string"}},"required":["name"],"type":"object"}},"properties":{"person":{"$ref":"#/$defs/Person"}},"required":["person"],"type":"object"}, -{"properties":{"person":{"properties":{"age":{"type":"integer"},"name":{"type":"string"}},"required":["name"],"type":"object"}},"required":["person"],"type":"object"},"##,
      "`responseJsonSchema` takes references, so the schema stays as it is"),
+    ("anthropic-responses tools",
+     "+strict: Some( +false, +), -strict: None,",
+     "Responses is strict unless told otherwise, and Anthropic's functions are not"),
     ("anthropic-chat structured-output",
      r#"+"answer", +strict: Some( +true, +), -"structured_output", -strict: None,"#,
      "Anthropic always keeps to the schema, which OpenAI calls strict"),
@@ -295,6 +298,8 @@ fn requests_agree_with_another_gateway() {
             (Some("completions"), Some("anthropic")) => (Dialect::Chat, Dialect::Anthropic),
             (Some("completions"), Some("vertex-gemini")) => (Dialect::Chat, Dialect::Gemini),
             (Some("messages"), Some("completions")) => (Dialect::Anthropic, Dialect::Chat),
+            (Some("messages"), Some("responses")) => (Dialect::Anthropic, Dialect::Responses),
+            (Some("responses"), Some("gemini")) => (Dialect::Responses, Dialect::Chat),
             _ => continue,
         };
         let name =
@@ -312,7 +317,7 @@ fn requests_agree_with_another_gateway() {
         count += 1;
     }
     check(ARGUED, found);
-    assert_eq!(count, 15, "cases");
+    assert_eq!(count, 19, "cases");
 }
 
 /// Each difference must be an argued one, and each argued one must be there.
@@ -350,6 +355,10 @@ const ANSWER_ROWS: &[(&str, &str, Dialect, Dialect)] = &[
     ("completions", "completions-messages", Dialect::Chat, Dialect::Anthropic),
     ("completions", "completions-messages-streaming", Dialect::Chat, Dialect::Anthropic),
     ("vertex-gemini", "vertex-gemini-completions", Dialect::Gemini, Dialect::Chat),
+    ("completions", "completions-responses", Dialect::Chat, Dialect::Responses),
+    ("completions", "completions-responses-streaming", Dialect::Chat, Dialect::Responses),
+    ("responses", "responses-messages", Dialect::Responses, Dialect::Anthropic),
+    ("responses", "responses-messages-streaming", Dialect::Responses, Dialect::Anthropic),
 ];
 
 /// Answers in which we differ, and why.
@@ -358,6 +367,21 @@ const ARGUED_ANSWERS: &[(&str, &str, &str)] = &[
         "anthropic-chat basic",
         "+input: 15, -input: 0,",
         "OpenAI's `prompt_tokens` hold the cached ones, so they are the sum of Anthropic's three",
+    ),
+    (
+        "chat-responses gemini_zero_completion_tokens",
+        "+output: 0, -output: 1,",
+        "the server told 0, and its total does not say of what",
+    ),
+    (
+        "responses-anthropic reasoning",
+        "+thought: \"The user asked for a short greeting. Keep it simple.\", +reasoning: 8, -thought: \"\", -reasoning: 0,",
+        "thoughts are carried, and their tokens told",
+    ),
+    (
+        "responses-anthropic stream-image",
+        "+output: 162, +reasoning: 1152, -output: 1314, -reasoning: 0,",
+        "Anthropic tells the thinking tokens too",
     ),
     (
         "chat-anthropic stream",
@@ -395,7 +419,7 @@ fn answers_agree_with_another_gateway() {
         };
         found.push((name, differences(&format!("{ours:#?}"), &format!("{theirs:#?}"))));
     }
-    assert_eq!(found.len(), 14, "cases");
+    assert_eq!(found.len(), 21, "cases");
     check(ARGUED_ANSWERS, found);
 }
 

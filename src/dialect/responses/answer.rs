@@ -12,7 +12,8 @@ use crate::dialect::ir::{Call, Dialect, Part, PartKind, Reply, Signature};
 
 /// Reads an answer. One that is none, or that holds an error, is an error.
 pub fn read<'a>(body: &'a [u8], losses: &mut Losses) -> Result<Answer<'a>, Fault> {
-    let wire: wire::Answer<'a> = serde_json::from_slice(body).map_err(|_| Fault::unreadable(502))?;
+    let wire: wire::Answer<'a> =
+        serde_json::from_slice(body).map_err(|_| Fault::unreadable(502))?;
     if let Some(error) = wire.error {
         return Err(chat::error::read_detail(502, error));
     }
@@ -184,7 +185,10 @@ pub(super) fn reasoning_item<'a>(
     }
 }
 
-pub(super) fn annotation<'a>(cited: &'a Citation<'a>, losses: &mut Losses) -> Option<Annotation<'a>> {
+pub(super) fn annotation<'a>(
+    cited: &'a Citation<'a>,
+    losses: &mut Losses,
+) -> Option<Annotation<'a>> {
     let Some(url) = &cited.url else {
         losses.feature(Feature::AnswerDocumentCitations);
         return None;

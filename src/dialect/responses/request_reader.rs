@@ -26,7 +26,11 @@ pub fn read<'a>(body: &'a [u8], losses: &mut Losses) -> Result<Request<'a>> {
     match wire.input {
         None => {}
         Some(Mixed::Text(text)) => {
-            messages.push(Message { role: Role::User, name: None, content: vec![Part::text(text)] });
+            messages.push(Message {
+                role: Role::User,
+                name: None,
+                content: vec![Part::text(text)],
+            });
         }
         Some(Mixed::List(items)) => read_items(items, &mut messages, losses)?,
     }
@@ -165,9 +169,8 @@ pub(super) fn content<'a>(
 }
 
 fn read_part<'a>(part: wire::Part<'a>, losses: &mut Losses) -> Option<PartKind<'a>> {
-    let media = |kind, source, name, detail| {
-        Some(PartKind::Media(Media { kind, source, name, detail }))
-    };
+    let media =
+        |kind, source, name, detail| Some(PartKind::Media(Media { kind, source, name, detail }));
     match &*part.r#type {
         "input_text" | "output_text" | "text" => {
             if part.logprobs.is_some_and(|logprobs| !logprobs.is_empty()) {
@@ -179,7 +182,8 @@ fn read_part<'a>(part: wire::Part<'a>, losses: &mut Losses) -> Option<PartKind<'
         "refusal" => Some(PartKind::Refusal(part.refusal?)),
         "input_image" => {
             let source = part.image_url.map(source_of_url).or(part.file_id.map(Source::Id))?;
-            media(MediaKind::Image, source, None, part.detail)
+            let detail = part.detail.filter(|detail| &**detail != "auto");
+            media(MediaKind::Image, source, None, detail)
         }
         "input_file" => {
             let url = part.file_url.map(|url| Source::Url { mime: None, url });

@@ -1,5 +1,6 @@
 //! A request out of the intermediate form, as Responses. Nothing is to be stored at the provider.
 
+use super::answer::text_part;
 use super::wire::{
     Format, InputAudio, Item, Part, Reasoning, Request, TextConfig, Tool, ToolChoice,
 };
@@ -154,8 +155,12 @@ fn word<'a>(kind: &'a PartKind<'a>, role: Role, losses: &mut Losses) -> Option<P
             if !citations.is_empty() {
                 losses.feature(Feature::Citations);
             }
-            let kind = if role == Role::Assistant { "output_text" } else { "input_text" };
-            Some(Part { text: Some(text.view()), ..part(kind) })
+            Some(match role {
+                Role::Assistant => text_part(text.view(), Vec::new()),
+                Role::System | Role::Developer | Role::User => {
+                    Part { text: Some(text.view()), ..part("input_text") }
+                }
+            })
         }
         PartKind::Refusal(text) => Some(Part { refusal: Some(text.view()), ..part("refusal") }),
         PartKind::Media(media) => media_part(media, losses),
@@ -236,7 +241,8 @@ fn tools<'a>(tools: &'a [ir::Tool<'a>], losses: &mut Losses) -> Vec<Tool<'a>> {
 }
 
 fn tool_choice(choice: &ir::ToolChoice<'_>) -> Json<'static> {
-    let object = |kind: &'static str| ToolChoice { r#type: Text::from(kind), ..ToolChoice::default() };
+    let object =
+        |kind: &'static str| ToolChoice { r#type: Text::from(kind), ..ToolChoice::default() };
     match choice {
         ir::ToolChoice::Auto => to_raw(&"auto"),
         ir::ToolChoice::None => to_raw(&"none"),

@@ -65,8 +65,9 @@ impl Reader {
         if self.ended {
             return Ok(());
         }
-        let event: Message<'_> = serde_json::from_str(data)
-            .map_err(|_| Fault::new(502, "the model's provider sent an event that cannot be read"))?;
+        let event: Message<'_> = serde_json::from_str(data).map_err(|_| {
+            Fault::new(502, "the model's provider sent an event that cannot be read")
+        })?;
         let running = match &*event.r#type {
             "response.output_text.delta" => Running::Text,
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
@@ -99,7 +100,12 @@ impl Reader {
         match &*event.r#type {
             "response.created" => self.start(event.response, sink),
             "response.output_item.added" => {
-                return self.item_added(event.output_index, event.item.unwrap_or_default(), losses, sink);
+                return self.item_added(
+                    event.output_index,
+                    event.item.unwrap_or_default(),
+                    losses,
+                    sink,
+                );
             }
             "response.output_item.done" => {
                 return self.item_done(event.output_index, event.item.unwrap_or_default(), sink);
@@ -121,7 +127,9 @@ impl Reader {
             }
             "response.failed" => {
                 let error = event.response.and_then(|response| response.error);
-                return Err(error.map_or(Fault::unreadable(502), |error| error::read_detail(502, error)));
+                return Err(
+                    error.map_or(Fault::unreadable(502), |error| error::read_detail(502, error))
+                );
             }
             "error" => {
                 return Err(match event.error {

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::answer::{
-    annotation, call_item, item_id, message_item, reasoning_item, refusal_part, status_of, text_part,
+    annotation, call_item, item_id, message_item, reasoning_item, refusal_part, status_of,
+    text_part,
 };
 use super::wire::{Annotation, Incomplete, Item, Part, Usage};
 use crate::dialect::chat::error::{self, Written};
 use crate::dialect::ir::answer::Finish;
-use crate::dialect::ir::fault::Fault;
+use crate::dialect::ir::fault::{Class, Fault};
 use crate::dialect::ir::loss::{Feature, Losses};
 use crate::dialect::ir::stream::{Block, Delta, Event};
 use crate::dialect::ir::wire::{Json, Text, append_json, to_raw};
@@ -92,6 +93,13 @@ struct Message<'a> {
     error: Option<Written<'a>>,
 }
 
+/// Why an answer failed.
+#[derive(Serialize)]
+struct Failure<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
 /// The answer as it stands.
 #[derive(Serialize)]
 struct Snapshot<'a> {
@@ -99,7 +107,7 @@ struct Snapshot<'a> {
     object: &'static str,
     created_at: u64,
     status: &'static str,
-    error: Option<Written<'a>>,
+    error: Option<Failure<'a>>,
     incomplete_details: Option<Incomplete<'a>>,
     model: &'a str,
     output: Vec<&'a Json<'static>>,
@@ -134,10 +142,15 @@ impl Writer {
         match event {
             Event::Start { id, model, .. } => self.start(id.as_deref(), model.as_deref(), out),
             Event::Open { choice: 0, block, kind } => self.open(*block, kind, losses, out),
-            Event::Delta { choice: 0, block, delta } => return self.delta(*block, delta, losses, out),
+            Event::Delta { choice: 0, block, delta } => {
+                return self.delta(*block, delta, losses, out);
+            }
             Event::Close { choice: 0, block } => self.close(*block, out),
             Event::Finish { choice: 0, finish, .. } => self.finish = *finish,
-            Event::Open { .. } | Event::Delta { .. } | Event::Close { .. } | Event::Finish { .. } => {
+            Event::Open { .. }
+            | Event::Delta { .. }
+            | Event::Close { .. }
+            | Event::Finish { .. } => {
                 losses.feature(Feature::AnswerChoices);
             }
             Event::Usage(usage) => self.usage = Some(*usage),
@@ -306,8 +319,15 @@ impl Writer {
             object: "response",
             created_at: self.created,
             status,
-            error: fault.map(error::written),
-            incomplete_details: reason.map(|reason| Incomplete { reason: Some(Text::from(reason)) }),
+            error: fault.map(|fault| Failure {
+                code: fault.code.as_deref().unwrap_or(match fault.class {
+                    Class::RateLimit => "rate_limit_exceeded",
+                    _ => "server_error",
+                }),
+                message: &fault.message,
+            }),
+            incomplete_details: reason
+                .map(|reason| Incomplete { reason: Some(Text::from(reason)) }),
             model: &self.model,
             output: self.done.values().collect(),
             usage: self.usage.filter(|_| status != "in_progress").map(Usage::from),
@@ -351,7 +371,9 @@ impl Open {
         let text = Text::from(self.text.as_str());
         match self.kind {
             Kind::Refusal => refusal_part(text),
-            Kind::Thinking => Part { r#type: Text::from("summary_text"), text: Some(text), ..Part::default() },
+            Kind::Thinking => {
+                Part { r#type: Text::from("summary_text"), text: Some(text), ..Part::default() }
+            }
             Kind::Text | Kind::Call { .. } => {
                 text_part(text, self.annotations.iter().map(Annotation::view).collect())
             }

@@ -155,7 +155,8 @@ pub struct Tool<'a> {
     pub name: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Required, if only to say that there are none.
+    #[serde(default)]
     pub parameters: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
@@ -284,7 +285,8 @@ impl Usage {
 
 impl From<TokenUsage> for Usage {
     fn from(tokens: TokenUsage) -> Usage {
-        let input = tokens.input.saturating_add(tokens.cache_read).saturating_add(tokens.cache_write);
+        let input =
+            tokens.input.saturating_add(tokens.cache_read).saturating_add(tokens.cache_write);
         let output = tokens.output.saturating_add(tokens.reasoning);
         Usage {
             input_tokens: input,
