@@ -5,19 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::answer::{
     annotation, call_item, item_id, message_item, reasoning_item, refusal_part, status_of,
     text_part,
 };
+use super::event::{Failure, Message, Snapshot};
 use super::wire::{Annotation, Incomplete, Item, Part, Usage};
-use crate::dialect::chat::error::{self, Written};
+use crate::dialect::chat::error;
 use crate::dialect::ir::answer::Finish;
 use crate::dialect::ir::fault::{Class, Fault};
 use crate::dialect::ir::loss::{Feature, Losses};
 use crate::dialect::ir::stream::{Block, Delta, Event};
-use crate::dialect::ir::wire::{Json, Text, append_json, to_raw};
+use crate::dialect::ir::wire::{Json, Text, to_raw};
 use crate::dialect::ir::{Call, Dialect, Reply, Signature};
 use crate::usage::TokenUsage;
 
@@ -56,62 +55,6 @@ enum Kind {
     Refusal,
     Thinking,
     Call { id: String, name: String },
-}
-
-/// One event, with the members of all types together.
-#[derive(Default, Serialize)]
-struct Message<'a> {
-    r#type: &'static str,
-    sequence_number: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response: Option<Snapshot<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_index: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item: Option<&'a Json<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_index: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    summary_index: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    part: Option<Part<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delta: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arguments: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    annotation_index: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    annotation: Option<&'a Annotation<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Written<'a>>,
-}
-
-/// Why an answer failed.
-#[derive(Serialize)]
-struct Failure<'a> {
-    code: &'a str,
-    message: &'a str,
-}
-
-/// The answer as it stands.
-#[derive(Serialize)]
-struct Snapshot<'a> {
-    id: &'a str,
-    object: &'static str,
-    created_at: u64,
-    status: &'static str,
-    error: Option<Failure<'a>>,
-    incomplete_details: Option<Incomplete<'a>>,
-    model: &'a str,
-    output: Vec<&'a Json<'static>>,
-    usage: Option<Usage>,
 }
 
 impl Writer {
@@ -335,12 +278,12 @@ impl Writer {
         let sequence_number = self.sequence;
         let message =
             Message { r#type, sequence_number, response: Some(response), ..Message::default() };
-        append(&message, out);
+        message.append(out);
         self.sequence += 1;
     }
 
     fn tell(&mut self, r#type: &'static str, message: Message<'_>, out: &mut Vec<u8>) {
-        append(&Message { r#type, sequence_number: self.sequence, ..message }, out);
+        Message { r#type, sequence_number: self.sequence, ..message }.append(out);
         self.sequence += 1;
     }
 }
@@ -423,12 +366,4 @@ fn kept(cited: Annotation<'_>) -> Annotation<'static> {
         start_index: cited.start_index,
         end_index: cited.end_index,
     }
-}
-
-fn append(message: &Message<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"event: ");
-    out.extend_from_slice(message.r#type.as_bytes());
-    out.extend_from_slice(b"\ndata: ");
-    append_json(out, message);
-    out.extend_from_slice(b"\n\n");
 }
