@@ -18,6 +18,9 @@ pub mod wire;
 
 use std::borrow::Cow;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use answer::Citation;
 use settings::{Reasoning, Sampling, ServiceTier};
 use wire::{Json, Text};
@@ -260,24 +263,45 @@ pub struct Signature<'a> {
 impl<'a> Signature<'a> {
     const TAG: &'static str = "tollgate.";
 
+    /// [`Self::TAG`] in base64, in either of its alphabets: nine bytes make twelve letters.
+    const TAG_BASE64: &'static str = "dG9sbGdhdGUu";
+
     /// Reads a signature found in a place that belongs to `home`: a tag names another origin.
     pub fn read(home: Dialect, data: Text<'a>) -> Signature<'a> {
-        let tagged = data.strip_prefix(Self::TAG).and_then(|rest| {
-            let (name, data) = rest.split_once('.')?;
-            Some(Signature { origin: Dialect::named(name)?, data: Text::from(data.to_owned()) })
-        });
-        tagged.unwrap_or(Signature { origin: home, data })
+        let foreign = match home {
+            Dialect::Gemini => decoded(&data).as_deref().and_then(Self::tagged),
+            Dialect::Chat | Dialect::Anthropic | Dialect::Responses => Self::tagged(&data),
+        };
+        foreign.unwrap_or(Signature { origin: home, data })
     }
 
     /// How it is written in a place that belongs to `home`: tagged if it is another's, so that it
-    /// comes back to its own provider with the next turn.
+    /// comes back to its own provider with the next turn. Gemini's clients take only base64.
     pub fn written(&self, home: Dialect) -> Cow<'_, str> {
         if self.origin == home {
-            Cow::Borrowed(&self.data)
-        } else {
-            Cow::Owned(format!("{}{}.{}", Self::TAG, self.origin.name(), &*self.data))
+            return Cow::Borrowed(&self.data);
         }
+        let tagged = format!("{}{}.{}", Self::TAG, self.origin.name(), &*self.data);
+        Cow::Owned(match home {
+            Dialect::Gemini => STANDARD.encode(tagged),
+            Dialect::Chat | Dialect::Anthropic | Dialect::Responses => tagged,
+        })
     }
+
+    fn tagged(text: &str) -> Option<Signature<'static>> {
+        let (name, data) = text.strip_prefix(Self::TAG)?.split_once('.')?;
+        let origin = Dialect::named(name)?;
+        Some(Signature { origin, data: Text::from(data.to_owned()) })
+    }
+}
+
+/// The text of a tagged signature in base64. Clients may write it in the alphabet for addresses.
+fn decoded(data: &str) -> Option<String> {
+    if !data.starts_with(Signature::TAG_BASE64) {
+        return None;
+    }
+    let standard = data.replace('-', "+").replace('_', "/");
+    String::from_utf8(STANDARD.decode(standard).ok()?).ok()
 }
 
 /// A call of a function by the model.
@@ -357,4 +381,24 @@ pub enum OutputFormat<'a> {
         /// Whether the answer must keep to it.
         strict: Option<bool>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Dialect, Signature, Text};
+
+    #[test]
+    fn a_signature_finds_its_way_home_through_any_dialect() {
+        for origin in Dialect::ALL {
+            for home in Dialect::ALL {
+                let signature = Signature { origin, data: Text::from("Er+/uH==?>~\u{e9}") };
+                let written = signature.written(home).into_owned();
+                let safe = written.replace('+', "-").replace('/', "_");
+                assert_eq!(Signature::read(home, Text::from(written)), signature);
+                if home == Dialect::Gemini && origin != home {
+                    assert_eq!(Signature::read(home, Text::from(safe)), signature);
+                }
+            }
+        }
+    }
 }

@@ -132,22 +132,24 @@ fn spoken<'a>(role: Role, message: wire::Message<'a>, losses: &mut Losses) -> Me
 }
 
 /// Thoughts of an earlier turn: blocks with signatures where the client kept them, else the plain text.
+///
+/// A stream tells a block's signature and leaves its words to the plain text, so one block takes them back.
 pub(super) fn thoughts<'a>(
-    blocks: Vec<wire::ThinkingBlock<'a>>,
+    mut blocks: Vec<wire::ThinkingBlock<'a>>,
     plain: Option<Text<'a>>,
     reasoning: Option<&'a RawValue>,
 ) -> Vec<Part<'a>> {
-    if !blocks.is_empty() {
-        return blocks.into_iter().filter_map(thinking_block).collect();
+    let other = reasoning.and_then(|raw| serde_json::from_str::<Text<'a>>(raw.get()).ok());
+    let plain = plain.or(other).filter(|text| !text.is_empty());
+    if blocks.is_empty() {
+        let thought = |text| Part::new(PartKind::Thinking { text, signature: None });
+        return plain.map(thought).into_iter().collect();
     }
-    let other =
-        || reasoning.and_then(|raw| serde_json::from_str::<Option<Text<'a>>>(raw.get()).ok()?);
-    plain
-        .or_else(other)
-        .filter(|text| !text.is_empty())
-        .map(|text| Part::new(PartKind::Thinking { text, signature: None }))
-        .into_iter()
-        .collect()
+    let mut thinking = blocks.iter_mut().filter(|block| &*block.r#type == "thinking");
+    if let (Some(block), None) = (thinking.next(), thinking.next()) {
+        block.thinking = block.thinking.take().filter(|text| !text.is_empty()).or(plain);
+    }
+    blocks.into_iter().filter_map(thinking_block).collect()
 }
 
 fn thinking_block(block: wire::ThinkingBlock<'_>) -> Option<Part<'_>> {

@@ -32,6 +32,8 @@ pub struct Writer {
 struct Choice {
     greeted: bool,
     calls: u32,
+    thoughts: u32,
+    citations: u32,
     blocks: Vec<(u32, Running)>,
 }
 
@@ -39,7 +41,7 @@ struct Choice {
 #[derive(Clone, Copy, Debug)]
 enum Running {
     Text,
-    Thinking,
+    Thinking(u32),
     Refusal,
     Call(u32),
 }
@@ -73,11 +75,19 @@ struct ChunkDelta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    thinking_blocks: Option<[ThinkingBlock<'a>; 1]>,
+    thinking_blocks: Option<[Numbered<ThinkingBlock<'a>>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    annotations: Option<[Annotation<'a>; 1]>,
+    annotations: Option<[Numbered<Annotation<'a>>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[CallDelta<'a>; 1]>,
+}
+
+/// An element of a list that comes piece by piece: OpenAI's clients join pieces by their number.
+#[derive(Serialize)]
+struct Numbered<T> {
+    index: u32,
+    #[serde(flatten)]
+    piece: T,
 }
 
 #[derive(Serialize)]
@@ -123,8 +133,9 @@ impl Writer {
                 }
             }
             Event::Delta { choice, block, delta } => {
-                let running = self.choice(*choice).running(*block);
-                if let Some(delta) = running.and_then(|running| delta_of(running, delta, losses)) {
+                let known = self.choice(*choice);
+                let Some(running) = known.running(*block) else { return };
+                if let Some(delta) = delta_of(running, delta, &mut known.citations, losses) {
                     self.delta(*choice, delta, out);
                 }
             }
@@ -189,6 +200,12 @@ impl Writer {
 }
 
 impl Choice {
+    /// The number of a new thought.
+    const fn thought(&mut self) -> u32 {
+        self.thoughts += 1;
+        self.thoughts - 1
+    }
+
     fn running(&self, block: u32) -> Option<Running> {
         self.blocks.iter().find(|(open, _)| *open == block).map(|(_, running)| *running)
     }
@@ -197,11 +214,15 @@ impl Choice {
     fn open<'a>(&mut self, block: u32, kind: &'a Block<'a>) -> Option<ChunkDelta<'a>> {
         let (running, delta) = match kind {
             Block::Text => (Running::Text, None),
-            Block::Thinking => (Running::Thinking, None),
+            Block::Thinking => (Running::Thinking(self.thought()), None),
             Block::Refusal => (Running::Refusal, None),
             Block::Redacted(data) => {
-                let thinking_blocks = Some([redacted(data)]);
-                (Running::Thinking, Some(ChunkDelta { thinking_blocks, ..ChunkDelta::default() }))
+                let index = self.thought();
+                let thinking_blocks = Some([Numbered { index, piece: redacted(data) }]);
+                (
+                    Running::Thinking(index),
+                    Some(ChunkDelta { thinking_blocks, ..ChunkDelta::default() }),
+                )
             }
             Block::Call { id, name, signature } => {
                 let index = self.calls;
@@ -230,27 +251,34 @@ impl Choice {
 fn delta_of<'a>(
     running: Running,
     delta: &'a Delta<'a>,
+    citations: &mut u32,
     losses: &mut Losses,
 ) -> Option<ChunkDelta<'a>> {
     let mut out = ChunkDelta::default();
     match (running, delta) {
         (Running::Text, Delta::Text(text)) => out.content = Some(text.view()),
-        (Running::Thinking, Delta::Text(text)) => out.reasoning_content = Some(text.view()),
+        (Running::Thinking(_), Delta::Text(text)) => out.reasoning_content = Some(text.view()),
         (Running::Refusal, Delta::Text(text)) => out.refusal = Some(text.view()),
         (Running::Call(index), Delta::Text(text)) => {
             let function = FunctionCall { name: None, arguments: Some(text.view()) };
             out.tool_calls =
                 Some([CallDelta { index, id: None, r#type: None, function, extra_content: None }]);
         }
-        (_, Delta::Signature(signature)) => {
-            out.thinking_blocks = Some([ThinkingBlock {
+        (Running::Thinking(index), Delta::Signature(signature)) => {
+            let piece = ThinkingBlock {
                 r#type: Text::from("thinking"),
                 thinking: Some(Text::default()),
                 signature: Some(Text::from(signature.written(Dialect::Anthropic))),
                 data: None,
-            }]);
+            };
+            out.thinking_blocks = Some([Numbered { index, piece }]);
         }
-        (_, Delta::Citation(cited)) => out.annotations = Some([annotation(cited, losses)?]),
+        (_, Delta::Signature(_)) => return None,
+        (_, Delta::Citation(cited)) => {
+            let index = *citations;
+            out.annotations = Some([Numbered { index, piece: annotation(cited, losses)? }]);
+            *citations += 1;
+        }
     }
     Some(out)
 }
