@@ -1,8 +1,10 @@
-//! Wire formats, at the level of bytes: reading what matters, changing only what must change.
+//! Wire formats: reading what matters, changing only what must change, translating the rest.
 //!
-//! A body is validated once and its members are found by their byte ranges; a change is spliced in
-//! and every other byte stays as the client wrote it. Streams are observed while their bytes pass
-//! through. Nothing here knows Pingora, tokio or the configuration: plain values in, bytes out.
+//! Where client and upstream speak the same dialect, the work is on bytes: a body is validated
+//! once, its members are found by their ranges, a change is spliced in and every other byte stays
+//! as the client wrote it; streams are observed while their bytes pass through. Where they differ,
+//! [`translate`] goes through one intermediate form, [`ir`], with one reader and one writer a
+//! dialect. Nothing here knows Pingora, tokio or the configuration: plain values in, bytes out.
 
 pub mod members;
 pub mod messages;
@@ -13,3 +15,10 @@ pub mod sse;
 pub mod tap;
 
 mod scan;
+
+pub mod anthropic;
+pub mod chat;
+pub mod gemini;
+pub mod ir;
+pub mod responses;
+pub mod translate;

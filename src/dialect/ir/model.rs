@@ -1,0 +1,31 @@
+//! The little that must be known of a model by its name, because its dialect changed with it.
+//!
+//! An unknown name counts as a new model. Nothing else may depend on names.
+
+/// Whether an Anthropic model thinks by a budget of tokens (`thinking: enabled`): all before Opus 4.6.
+/// Later ones think by themselves (`thinking: adaptive`) and take an effort.
+pub fn anthropic_thinks_by_budget(model: &str) -> bool {
+    BEFORE_OPUS_4_6.iter().any(|part| model.contains(part))
+}
+
+/// Whether an Anthropic model takes `temperature`, `top_p` and `top_k`: those after Opus 4.6 refuse them.
+pub fn anthropic_takes_sampling(model: &str) -> bool {
+    model.contains("-4-6") || anthropic_thinks_by_budget(model)
+}
+
+const BEFORE_OPUS_4_6: [&str; 9] = [
+    "claude-2",
+    "claude-instant",
+    "claude-3",
+    "claude-opus-4-0",
+    "claude-opus-4-1",
+    "claude-opus-4-2025",
+    "claude-sonnet-4-0",
+    "claude-sonnet-4-2025",
+    "-4-5",
+];
+
+/// Whether a Gemini model takes a level of thinking: those before 3 take a number of tokens.
+pub fn gemini_thinks_by_level(model: &str) -> bool {
+    !["gemini-1", "gemini-2", "gemma"].iter().any(|part| model.contains(part))
+}

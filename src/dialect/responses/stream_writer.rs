@@ -1,0 +1,369 @@
+//! Events of the intermediate form as a stream of Responses events.
+//!
+//! The dialect repeats each item when it is done, and the whole answer at the end, so the answer is
+//! held, under a limit. Each delta is still written at once.
+
+use std::collections::BTreeMap;
+
+use super::answer::{
+    annotation, call_item, item_id, message_item, reasoning_item, refusal_part, status_of,
+    text_part,
+};
+use super::event::{Failure, Message, Snapshot};
+use super::wire::{Annotation, Incomplete, Item, Part, Usage};
+use crate::dialect::chat::error;
+use crate::dialect::ir::answer::Finish;
+use crate::dialect::ir::fault::{Class, Fault};
+use crate::dialect::ir::loss::{Feature, Losses};
+use crate::dialect::ir::stream::{Block, Delta, Event};
+use crate::dialect::ir::wire::{Json, Text, to_raw};
+use crate::dialect::ir::{Call, Dialect, Reply, Signature};
+use crate::usage::TokenUsage;
+
+/// The most bytes of one answer.
+pub const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Writes one stream.
+#[derive(Debug)]
+pub struct Writer {
+    id: String,
+    created: u64,
+    model: String,
+    usage: Option<TokenUsage>,
+    finish: Finish,
+    sequence: u64,
+    next: u32,
+    open: BTreeMap<u32, Open>,
+    done: BTreeMap<u32, Json<'static>>,
+    held_bytes: usize,
+}
+
+/// An open block: an item that is not yet done.
+#[derive(Debug)]
+struct Open {
+    index: u32,
+    id: Text<'static>,
+    kind: Kind,
+    text: String,
+    annotations: Vec<Annotation<'static>>,
+    signature: Option<Signature<'static>>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Text,
+    Refusal,
+    Thinking,
+    Call { id: String, name: String },
+}
+
+impl Writer {
+    /// A stream.
+    pub fn new(reply: &Reply<'_>) -> Self {
+        Writer {
+            id: reply.id.to_owned(),
+            created: reply.created,
+            model: reply.model.to_owned(),
+            usage: None,
+            finish: Finish::Other,
+            sequence: 0,
+            next: 0,
+            open: BTreeMap::new(),
+            done: BTreeMap::new(),
+            held_bytes: 0,
+        }
+    }
+
+    /// Appends what an event is in this dialect. Only the first choice has a place in it. An answer
+    /// over the limit is an error.
+    pub fn event(
+        &mut self,
+        event: &Event<'_>,
+        losses: &mut Losses,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        match event {
+            Event::Start { id, model, .. } => self.start(id.as_deref(), model.as_deref(), out),
+            Event::Open { choice: 0, block, kind } => self.open(*block, kind, losses, out),
+            Event::Delta { choice: 0, block, delta } => {
+                return self.delta(*block, delta, losses, out);
+            }
+            Event::Close { choice: 0, block } => self.close(*block, out),
+            Event::Finish { choice: 0, finish, .. } => self.finish = *finish,
+            Event::Open { .. }
+            | Event::Delta { .. }
+            | Event::Close { .. }
+            | Event::Finish { .. } => {
+                losses.feature(Feature::AnswerChoices);
+            }
+            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::End => {
+                let (status, reason) = status_of(self.finish);
+                let r#type = match status {
+                    "completed" => "response.completed",
+                    _ => "response.incomplete",
+                };
+                self.tell_answer(r#type, (status, reason), None, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends an error in mid-stream, and nothing after it: the error, and the answer that failed.
+    pub fn error(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        let message = Message { error: Some(error::written(fault)), ..Message::default() };
+        self.tell("error", message, out);
+        self.tell_answer("response.failed", ("failed", None), Some(fault), out);
+    }
+
+    fn start(&mut self, id: Option<&str>, model: Option<&str>, out: &mut Vec<u8>) {
+        if let Some(id) = id {
+            self.id = id.to_owned();
+        }
+        if let Some(model) = model {
+            self.model = model.to_owned();
+        }
+        for r#type in ["response.created", "response.in_progress"] {
+            self.tell_answer(r#type, ("in_progress", None), None, out);
+        }
+    }
+
+    fn open(&mut self, block: u32, kind: &Block<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
+        let (kind, name) = match kind {
+            Block::Text => (Kind::Text, "msg"),
+            Block::Refusal => (Kind::Refusal, "msg"),
+            Block::Thinking => (Kind::Thinking, "rs"),
+            Block::Redacted(_) => return losses.feature(Feature::AnswerRedactedThinking),
+            Block::Call { id, name, signature } => {
+                if let Some(signature) = signature {
+                    self.signed_thought(signature, out);
+                }
+                (Kind::Call { id: id.to_string(), name: name.to_string() }, "fc")
+            }
+        };
+        let open = self.begin(kind, name);
+        self.tell_item("response.output_item.added", &open, "in_progress", out);
+        if matches!(open.kind, Kind::Text | Kind::Refusal) {
+            let part = Some(open.part());
+            self.tell("response.content_part.added", Message { part, ..open.place() }, out);
+        }
+        self.open.insert(block, open);
+    }
+
+    /// A call has no place for a signature here; an empty thought before it has.
+    fn signed_thought(&mut self, signature: &Signature<'_>, out: &mut Vec<u8>) {
+        let mut open = self.begin(Kind::Thinking, "rs");
+        self.tell_item("response.output_item.added", &open, "in_progress", out);
+        open.signature = Some(owned(signature));
+        let item = self.tell_item("response.output_item.done", &open, "completed", out);
+        self.done.insert(open.index, item);
+    }
+
+    fn begin(&mut self, kind: Kind, name: &str) -> Open {
+        let index = self.next;
+        self.next += 1;
+        let id = item_id(name, &self.id, index as usize);
+        let (text, annotations) = (String::new(), Vec::new());
+        Open { index, id, kind, text, annotations, signature: None }
+    }
+
+    fn delta(
+        &mut self,
+        block: u32,
+        delta: &Delta<'_>,
+        losses: &mut Losses,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let Some(mut open) = self.open.remove(&block) else { return Ok(()) };
+        match delta {
+            Delta::Text(text) => {
+                self.held_bytes = self.held_bytes.saturating_add(text.len());
+                if self.held_bytes > ANSWER_BYTES_MAX {
+                    return Err(Fault::new(502, "the answer is too long to be passed on"));
+                }
+                if open.text.is_empty() && matches!(open.kind, Kind::Thinking) {
+                    let part = Some(open.part());
+                    let message = Message { part, ..open.place() };
+                    self.tell("response.reasoning_summary_part.added", message, out);
+                }
+                open.text.push_str(text);
+                self.tell(open.delta_name(), Message { delta: Some(text), ..open.place() }, out);
+            }
+            Delta::Signature(signature) => open.signature = Some(owned(signature)),
+            Delta::Citation(cited) => {
+                if let Some(cited) = annotation(cited, losses) {
+                    let cited = kept(cited);
+                    let message = Message {
+                        annotation_index: Some(open.annotations.len()),
+                        annotation: Some(&cited),
+                        ..open.place()
+                    };
+                    self.tell("response.output_text.annotation.added", message, out);
+                    open.annotations.push(cited);
+                }
+            }
+        }
+        self.open.insert(block, open);
+        Ok(())
+    }
+
+    fn close(&mut self, block: u32, out: &mut Vec<u8>) {
+        let Some(open) = self.open.remove(&block) else { return };
+        let text = Some(open.text.as_str());
+        let (place, part) = (open.place(), Some(open.part()));
+        match &open.kind {
+            Kind::Text => {
+                self.tell("response.output_text.done", Message { text, ..open.place() }, out);
+                self.tell("response.content_part.done", Message { part, ..place }, out);
+            }
+            Kind::Refusal => {
+                let refusal = text;
+                self.tell("response.refusal.done", Message { refusal, ..open.place() }, out);
+                self.tell("response.content_part.done", Message { part, ..place }, out);
+            }
+            Kind::Thinking if open.text.is_empty() => {}
+            Kind::Thinking => {
+                let message = Message { text, ..open.place() };
+                self.tell("response.reasoning_summary_text.done", message, out);
+                self.tell("response.reasoning_summary_part.done", Message { part, ..place }, out);
+            }
+            Kind::Call { .. } => {
+                let message = Message { arguments: text, ..place };
+                self.tell("response.function_call_arguments.done", message, out);
+            }
+        }
+        let item = self.tell_item("response.output_item.done", &open, "completed", out);
+        self.done.insert(open.index, item);
+    }
+
+    fn tell_item(
+        &mut self,
+        r#type: &'static str,
+        open: &Open,
+        status: &'static str,
+        out: &mut Vec<u8>,
+    ) -> Json<'static> {
+        let item = open.item(status);
+        let message =
+            Message { output_index: Some(open.index), item: Some(&item), ..Message::default() };
+        self.tell(r#type, message, out);
+        item
+    }
+
+    fn tell_answer(
+        &mut self,
+        r#type: &'static str,
+        (status, reason): (&'static str, Option<&'static str>),
+        fault: Option<&Fault>,
+        out: &mut Vec<u8>,
+    ) {
+        let response = Snapshot {
+            id: &self.id,
+            object: "response",
+            created_at: self.created,
+            status,
+            error: fault.map(|fault| Failure {
+                code: fault.code.as_deref().unwrap_or(match fault.class {
+                    Class::RateLimit => "rate_limit_exceeded",
+                    _ => "server_error",
+                }),
+                message: &fault.message,
+            }),
+            incomplete_details: reason
+                .map(|reason| Incomplete { reason: Some(Text::from(reason)) }),
+            model: &self.model,
+            output: self.done.values().collect(),
+            usage: self.usage.filter(|_| status != "in_progress").map(Usage::from),
+        };
+        let sequence_number = self.sequence;
+        let message =
+            Message { r#type, sequence_number, response: Some(response), ..Message::default() };
+        message.append(out);
+        self.sequence += 1;
+    }
+
+    fn tell(&mut self, r#type: &'static str, message: Message<'_>, out: &mut Vec<u8>) {
+        Message { r#type, sequence_number: self.sequence, ..message }.append(out);
+        self.sequence += 1;
+    }
+}
+
+impl Open {
+    const fn delta_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Text => "response.output_text.delta",
+            Kind::Refusal => "response.refusal.delta",
+            Kind::Thinking => "response.reasoning_summary_text.delta",
+            Kind::Call { .. } => "response.function_call_arguments.delta",
+        }
+    }
+
+    /// Where in the answer this block's events belong.
+    fn place(&self) -> Message<'_> {
+        let (content_index, summary_index) = match self.kind {
+            Kind::Text | Kind::Refusal => (Some(0), None),
+            Kind::Thinking => (None, Some(0)),
+            Kind::Call { .. } => (None, None),
+        };
+        let (item_id, output_index) = (Some(&*self.id), Some(self.index));
+        Message { item_id, output_index, content_index, summary_index, ..Message::default() }
+    }
+
+    /// The one part of a message or of a thought, as far as it is known.
+    fn part(&self) -> Part<'_> {
+        let text = Text::from(self.text.as_str());
+        match self.kind {
+            Kind::Refusal => refusal_part(text),
+            Kind::Thinking => {
+                Part { r#type: Text::from("summary_text"), text: Some(text), ..Part::default() }
+            }
+            Kind::Text | Kind::Call { .. } => {
+                text_part(text, self.annotations.iter().map(Annotation::view).collect())
+            }
+        }
+    }
+
+    fn item(&self, status: &'static str) -> Json<'static> {
+        let begun = status == "in_progress";
+        let item = match &self.kind {
+            Kind::Text | Kind::Refusal => {
+                let parts = if begun { Vec::new() } else { vec![self.part()] };
+                message_item(self.id.view(), parts)
+            }
+            Kind::Thinking => reasoning_item(self.id.view(), &self.text, self.signature.as_ref()),
+            Kind::Call { id, name } => {
+                let call = Call {
+                    id: Text::from(id.as_str()),
+                    name: Text::from(name.as_str()),
+                    arguments: Text::from(self.text.as_str()),
+                    signature: None,
+                };
+                return to_raw(&with_status(call_item(self.id.view(), &call), status));
+            }
+        };
+        to_raw(&with_status(item, status))
+    }
+}
+
+fn with_status<'a>(item: Item<'a>, status: &'static str) -> Item<'a> {
+    let status = item.status.as_ref().map(|_| Text::from(status));
+    Item { status, ..item }
+}
+
+/// A signature that outlives its event. What is not this dialect's own is tagged already.
+fn owned(signature: &Signature<'_>) -> Signature<'static> {
+    let data = Text::from(signature.written(Dialect::Responses).into_owned());
+    Signature { origin: Dialect::Responses, data }
+}
+
+/// An annotation that outlives its event.
+fn kept(cited: Annotation<'_>) -> Annotation<'static> {
+    let own = |text: Text<'_>| Text::from(text.into_string());
+    Annotation {
+        r#type: own(cited.r#type),
+        url: cited.url.map(own),
+        title: cited.title.map(own),
+        start_index: cited.start_index,
+        end_index: cited.end_index,
+    }
+}

@@ -1,0 +1,222 @@
+//! The golden matrix of translations: every pair of dialects, every case, as files that can be read.
+//!
+//! `tests/data/<dialect>/` holds what a client or a provider of that dialect says;
+//! `tests/data/<from>-<to>/` what becomes of it. `UPDATE=1` writes the latter anew: read the diff.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tollgate::dialect::gemini::stream_writer::Framing;
+use tollgate::dialect::ir::loss::{Loss, Side, TABLE, of_pair};
+use tollgate::dialect::ir::{Dialect, Reply, Target};
+use tollgate::dialect::translate::stream::{Step, StreamOptions, StreamTranslator};
+use tollgate::dialect::translate::{translate_answer, translate_error, translate_request};
+
+const REQUESTS: &[&str] = &[
+    "plain",
+    "system",
+    "multi_turn",
+    "image",
+    "tools",
+    "parallel_tools",
+    "tool_result",
+    "structured_output",
+    "json_mode",
+    "thinking",
+    "stop",
+    "caching",
+    "losses",
+];
+
+const ANSWERS: &[&str] = &["plain", "tools", "parallel_tools", "thinking", "stop", "refusal"];
+
+const STREAMS: &[&str] =
+    &["plain", "tools", "parallel_tools", "thinking", "stop", "refusal", "error", "cut"];
+
+/// The statuses under which the `error` cases came.
+const ERRORS: &[(Dialect, u16)] = &[
+    (Dialect::Chat, 429),
+    (Dialect::Anthropic, 529),
+    (Dialect::Gemini, 429),
+    (Dialect::Responses, 429),
+];
+
+const REPLY: Reply<'static> = Reply { id: "reply-1", created: 1_700_000_000, model: "alias" };
+
+fn data(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
+}
+
+/// The input of a case, if that dialect has it: not every dialect can say everything.
+fn input(dialect: Dialect, case: &str, ending: &str) -> Option<Vec<u8>> {
+    fs::read(data(&format!("{}/{case}.{ending}", dialect.name()))).ok()
+}
+
+/// The models that requests go to: those of today, and the older ones that think in another way.
+fn targets(to: Dialect) -> Vec<(&'static str, Target<'static>)> {
+    let target = |model, extensions| Target { model, extensions };
+    match to {
+        Dialect::Chat => vec![("", target("gpt-x", false)), (".compatible", target("qwen", true))],
+        Dialect::Responses => vec![("", target("gpt-x", false))],
+        Dialect::Anthropic => {
+            vec![("", target("claude-x", false)), (".older", target("claude-sonnet-4-5", false))]
+        }
+        Dialect::Gemini => {
+            vec![("", target("gemini-3-pro", false)), (".older", target("gemini-2.5-pro", false))]
+        }
+    }
+}
+
+fn pairs() -> impl Iterator<Item = (Dialect, Dialect)> {
+    Dialect::ALL.into_iter().flat_map(|from| {
+        Dialect::ALL.into_iter().filter(move |to| *to != from).map(move |to| (from, to))
+    })
+}
+
+fn told(losses: &[Loss]) -> String {
+    losses.iter().map(|loss| format!("{:?}: {}\n", loss.fate, loss.field)).collect()
+}
+
+fn pretty(body: &[u8]) -> String {
+    let value: Value = serde_json::from_slice(body).expect("a writer writes JSON");
+    serde_json::to_string_pretty(&value).expect("JSON prints")
+}
+
+/// Compares with a golden file, and gives what is wrong.
+fn compare(from: Dialect, to: Dialect, name: &str, got: &str) -> Option<String> {
+    let path = data(&format!("{}-{}/{name}", from.name(), to.name()));
+    if std::env::var_os("UPDATE").is_some() {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(&path, got).expect("written");
+        return None;
+    }
+    let wanted = fs::read_to_string(&path).unwrap_or_default();
+    (wanted != got).then(|| format!("{}\n--- wanted\n{wanted}\n--- got\n{got}", path.display()))
+}
+
+fn report(rows: usize, least: usize, wrong: Vec<String>) {
+    assert!(rows >= least, "only {rows} rows were run");
+    assert!(wrong.is_empty(), "{} of {rows} rows differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn requests_reach_every_upstream() {
+    let (mut rows, mut wrong) = (0, Vec::new());
+    for (from, to) in pairs() {
+        for case in REQUESTS {
+            let Some(body) = input(from, case, "request.json") else { continue };
+            for (kind, target) in targets(to) {
+                let done = translate_request(from, to, &body, target, false).expect(case);
+                let got = format!("{}\n\n{}", pretty(&done.body), told(&done.losses));
+                rows += 1;
+                wrong.extend(compare(from, to, &format!("{case}{kind}.request.txt"), &got));
+            }
+        }
+    }
+    report(rows, 240, wrong);
+}
+
+#[test]
+fn whole_answers_reach_every_client() {
+    let (mut rows, mut wrong) = (0, Vec::new());
+    for (from, to) in pairs() {
+        for case in ANSWERS {
+            let body = input(from, case, "answer.json").expect(case);
+            let done = translate_answer(from, to, &body, &REPLY).expect(case);
+            let got = format!("{}\n\n{}", pretty(&done.body), told(&done.losses));
+            rows += 1;
+            wrong.extend(compare(from, to, &format!("{case}.answer.txt"), &got));
+        }
+    }
+    report(rows, 72, wrong);
+}
+
+#[test]
+fn errors_reach_every_client() {
+    let (mut rows, mut wrong) = (0, Vec::new());
+    for (from, to) in pairs() {
+        let (_, status) = ERRORS.iter().find(|(dialect, _)| *dialect == from).expect("a status");
+        let body = input(from, "error", "answer.json").expect("an error");
+        let done = translate_error(from, to, *status, &body);
+        let retry = done.fault.retry_after;
+        let got = format!("{} {retry:?}\n{}\n", done.status, pretty(&done.body));
+        rows += 1;
+        wrong.extend(compare(from, to, "error.answer.txt", &got));
+    }
+    report(rows, 12, wrong);
+}
+
+#[test]
+fn streams_reach_every_client() {
+    let (mut rows, mut wrong) = (0, Vec::new());
+    for (from, to) in pairs() {
+        for case in STREAMS {
+            let sse = String::from_utf8(input(from, case, "stream.sse").expect(case)).expect(case);
+            rows += 1;
+            wrong.extend(compare(
+                from,
+                to,
+                &format!("{case}.stream.txt"),
+                &streamed(from, to, &sse),
+            ));
+        }
+    }
+    report(rows, 96, wrong);
+}
+
+fn streamed(from: Dialect, to: Dialect, sse: &str) -> String {
+    let options = StreamOptions { reply: REPLY, include_usage: true, framing: Framing::Sse };
+    let mut translator = StreamTranslator::new(from, to, &options);
+    let mut out = Vec::new();
+    let mut last = Step::More;
+    for data in sse.lines().filter_map(|line| line.strip_prefix("data: ")) {
+        last = translator.event(data.as_bytes(), &mut out);
+    }
+    if matches!(last, Step::More) {
+        last = translator.finish(&mut out);
+    }
+    let end = match last {
+        Step::More => "more".to_owned(),
+        Step::Done => "done".to_owned(),
+        Step::Failed(fault) => format!("failed: {fault:?}"),
+    };
+    let text = String::from_utf8(out).expect("UTF-8");
+    let usage = translator.usage();
+    format!("{text}{end}\n{usage:?}\n{}", told(&translator.into_losses()))
+}
+
+/// The published table says what the writers do: each loss of a pair is met in some case, and
+/// no case meets one that the table does not have.
+#[test]
+fn the_table_of_losses_agrees_with_the_writers() {
+    let mut wrong = Vec::new();
+    for (from, to) in pairs() {
+        let met = request_losses(from, to);
+        for (feature, name) in of_pair(from, to, Side::Request) {
+            if !met.iter().any(|field| field == name) {
+                wrong
+                    .push(format!("{from:?} to {to:?}: {feature:?} (`{name}`) is lost in no case"));
+            }
+        }
+        let known: Vec<&str> = TABLE.iter().filter_map(|row| row.feature.name_in(from)).collect();
+        for field in met.iter().filter(|field| known.contains(&field.as_str())) {
+            if !of_pair(from, to, Side::Request).any(|(_, name)| name == field) {
+                wrong.push(format!("{from:?} to {to:?}: `{field}` is lost, and not in the table"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn request_losses(from: Dialect, to: Dialect) -> Vec<String> {
+    let mut met = Vec::new();
+    for case in REQUESTS {
+        let Some(body) = input(from, case, "request.json") else { continue };
+        for (_, target) in targets(to) {
+            let done = translate_request(from, to, &body, target, false).expect(case);
+            met.extend(done.losses.into_iter().map(|loss| loss.field.into_owned()));
+        }
+    }
+    met
+}
