@@ -12,7 +12,7 @@ use crate::dialect::ir::loss::{Loss, Losses};
 use crate::dialect::ir::{Dialect, Reply, Request, Target};
 use crate::dialect::{anthropic, chat, gemini, responses};
 use crate::error::Result;
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// A request in the upstream's dialect.
 #[derive(Debug)]

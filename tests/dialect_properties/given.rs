@@ -13,7 +13,7 @@ use tollgate::dialect::ir::{
     Call, CallResult, Dialect, Media, MediaKind, Message, OutputFormat, Part, PartKind, Request,
     Role, Signature, Source, Target, Tool, ToolChoice,
 };
-use tollgate::usage::TokenUsage;
+use tollgate::types::TokenUsage;
 
 /// A model of each dialect with the fewest refusals.
 pub fn target(dialect: Dialect) -> Target<'static> {

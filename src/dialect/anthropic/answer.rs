@@ -11,7 +11,7 @@ use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Feature, Losses};
 use crate::dialect::ir::wire::{Json, Text, to_json, to_raw};
 use crate::dialect::ir::{Call, Dialect, Part, PartKind, Reply, Signature};
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// Reads an answer. One that is none, or that holds an error, is an error.
 pub fn read<'a>(body: &'a [u8], losses: &mut Losses) -> Result<Answer<'a>, Fault> {

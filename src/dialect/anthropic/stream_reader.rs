@@ -14,7 +14,7 @@ use crate::dialect::ir::loss::Losses;
 use crate::dialect::ir::stream::{BLOCKS_MAX, Block, Delta, Event, Sink};
 use crate::dialect::ir::wire::{Json, Text};
 use crate::dialect::ir::{Dialect, Signature};
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// One event, with the members of all types together.
 #[derive(Deserialize)]

@@ -14,7 +14,7 @@ use crate::dialect::ir::loss::{Feature, Losses};
 use crate::dialect::ir::stream::{Block, Delta, Event};
 use crate::dialect::ir::wire::{Json, Text, append_json};
 use crate::dialect::ir::{Dialect, Reply, Signature};
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// Writes one stream.
 #[derive(Debug)]

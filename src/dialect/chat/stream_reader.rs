@@ -18,7 +18,7 @@ use crate::dialect::ir::stream::{
 };
 use crate::dialect::ir::wire::{self, Text};
 use crate::dialect::ir::{Dialect, Signature};
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]

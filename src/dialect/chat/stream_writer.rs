@@ -15,7 +15,7 @@ use crate::dialect::ir::loss::Losses;
 use crate::dialect::ir::stream::{Block, Delta, Event};
 use crate::dialect::ir::wire::{Text, append_json};
 use crate::dialect::ir::{Dialect, Reply};
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// Writes one stream.
 #[derive(Debug)]

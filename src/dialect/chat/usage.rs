@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// Tokens, as `usage` tells them.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use crate::dialect::ir::loss::{Feature, Losses};
 use crate::dialect::ir::stream::{Block, Blocks, CHOICES_MAX, Delta, Event, Running, Sink};
 use crate::dialect::ir::wire::{Json, Text};
 use crate::dialect::ir::{Dialect, Reply, Signature};
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// Reads one stream.
 #[derive(Debug)]

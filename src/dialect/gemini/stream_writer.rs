@@ -14,7 +14,7 @@ use crate::dialect::ir::loss::{Feature, Losses};
 use crate::dialect::ir::stream::{Block, Delta, Event};
 use crate::dialect::ir::wire::{Text, append_json};
 use crate::dialect::ir::{Dialect, Reply};
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// The most bytes of arguments held for all open calls of a stream.
 pub const ARGUMENTS_BYTES_MAX: usize = 1 << 20;

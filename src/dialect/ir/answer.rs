@@ -2,7 +2,7 @@
 
 use super::Part;
 use super::wire::Text;
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// What a model answers.
 #[derive(Clone, Debug, Default, PartialEq)]

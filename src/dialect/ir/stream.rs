@@ -10,7 +10,7 @@ use super::Signature;
 use super::answer::{Citation, Finish};
 use super::fault::Fault;
 use super::wire::Text;
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// The most blocks of one choice. It bounds the state of readers and writers.
 pub const BLOCKS_MAX: u32 = 1024;

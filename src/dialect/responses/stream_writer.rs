@@ -18,7 +18,7 @@ use crate::dialect::ir::loss::{Feature, Losses};
 use crate::dialect::ir::stream::{Block, Delta, Event};
 use crate::dialect::ir::wire::{Json, Text, to_raw};
 use crate::dialect::ir::{Call, Dialect, Reply, Signature};
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// The most bytes of one answer.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;

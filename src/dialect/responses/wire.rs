@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::dialect::ir::wire::{self, Json, Mixed, Text};
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// The members of a request that are read, or that mean nothing without the provider's state.
 #[rustfmt::skip]

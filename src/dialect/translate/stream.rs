@@ -9,7 +9,7 @@ use crate::dialect::ir::stream::{Event, Sink};
 use crate::dialect::ir::{Dialect, Reply};
 use crate::dialect::{anthropic, chat, gemini, responses};
 use crate::error::Error;
-use crate::usage::TokenUsage;
+use crate::types::TokenUsage;
 
 /// What the client is to get.
 #[derive(Clone, Copy, Debug)]
