@@ -29,7 +29,7 @@ check: setup-tests ## Everything CI asks for: format, lints, tests, house rules,
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --workspace --locked --no-fail-fast
-	@scripts/check-conf.sh target/debug/tollgate
+	@scripts/check-conf.sh $${CARGO_TARGET_DIR:-target}/debug/tollgate
 
 fmt: ## Format the code
 	cargo fmt --all
