@@ -3,6 +3,8 @@
 //! `tests/data/<dialect>/` holds what a client or a provider of that dialect says;
 //! `tests/data/<from>-<to>/` what becomes of it. `UPDATE=1` writes the latter anew: read the diff.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::PathBuf;
 

@@ -1,6 +1,8 @@
 //! What holds of every reader and writer, whatever comes: what is written is read back as it was,
 //! and no input makes any of them panic.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod given;
 
 use given::{answered, damaged, dialect, events, requested, target, words};
