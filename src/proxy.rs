@@ -44,16 +44,17 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Context;
+    /// Boxed: Pingora moves it, with its own state, from future to future.
+    type CTX = Box<Context>;
 
-    fn new_ctx(&self) -> Context {
-        Context::new(self.state.metrics.started())
+    fn new_ctx(&self) -> Box<Context> {
+        Box::new(Context::new(self.state.metrics.started()))
     }
 
     /// No modules: Pingora's default would look at compressing each answer.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         match prepare::prepare(&self.state, session, ctx).await {
             Ok(prepare::Next::Forward(exchange)) => {
                 ctx.hold(session, *exchange);
@@ -67,7 +68,7 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(
         &self,
         _session: &mut Session,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
         ctx.start_attempt()
     }
@@ -79,7 +80,7 @@ impl ProxyHttp for Gateway {
         _peer: &HttpPeer,
         _fd: RawFd,
         _digest: Option<&Digest>,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         ctx.connected(reused);
         Ok(())
@@ -89,7 +90,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         let version = request.version;
         *request = ctx.upstream_request(session.req_header())?;
@@ -102,7 +103,7 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         *body = if end { ctx.upstream_body() } else { None };
         Ok(())
@@ -112,7 +113,7 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         ctx.answered(response)
     }
@@ -122,7 +123,7 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         ctx.answer_bytes(body, end);
         Ok(None)
@@ -132,7 +133,7 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         _peer: &HttpPeer,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
         error: Box<pingora::Error>,
     ) -> Box<pingora::Error> {
         failure::connect(ctx, error)
@@ -143,7 +144,7 @@ impl ProxyHttp for Gateway {
         _peer: &HttpPeer,
         session: &mut Session,
         error: Box<pingora::Error>,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
         reused: bool,
     ) -> Box<pingora::Error> {
         failure::proxy(ctx, session, error, reused)
@@ -153,7 +154,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: &pingora::Error,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> FailToProxy {
         reply::fail(session, ctx, error).await
     }
@@ -162,7 +163,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: Option<&pingora::Error>,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) {
         let record = ctx.settle(session, error);
         self.state.metrics.record(&record);
@@ -170,14 +171,14 @@ impl ProxyHttp for Gateway {
     }
 
     /// Failures are told once, by the access log and the metrics.
-    fn suppress_error_log(&self, _: &Session, _: &Context, _: &pingora::Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &pingora::Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _session: &Session,
-        _ctx: &Context,
+        _ctx: &Self::CTX,
         _error: &pingora::Error,
         _context: ProxyWarnLogContext,
     ) -> bool {

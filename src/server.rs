@@ -98,6 +98,7 @@ fn proxy_service(
 ) -> io::Result<Service<drain::Draining>> {
     let mut proxy = HttpProxy::new(Gateway::new(state.clone()), conf.clone());
     let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(settings.client_keepalive);
     options.h2c = settings.listeners.iter().any(|listener| listener.h2c);
     proxy.server_options = Some(options);
     proxy.handle_init_modules();

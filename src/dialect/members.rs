@@ -270,7 +270,7 @@ fn member<'a>(text: &'a str, cursor: &mut Cursor<'_>, depth: u32) -> Result<Memb
             what: "the member name holds half a surrogate pair",
         })?)
     } else {
-        Cow::Borrowed(quoted.trim_matches('"'))
+        Cow::Borrowed(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default())
     };
     cursor.colon()?;
     cursor.space();

@@ -36,7 +36,7 @@ pub enum Next {
 /// Whatever a step refuses; nothing has been written to the client then.
 pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) -> Result<Next> {
     let active = state.active();
-    close_if_leaving(state, session);
+    keep_alive(state, &active, session);
     let route = route::find(&session.req_header().method, session.req_header().uri.path())?;
     ctx.operation = Some(route.operation());
     let caller = auth::authenticate(&session.req_header().headers, &active.snapshot, Utc::now())?;
@@ -53,10 +53,13 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     Ok(Next::Forward(Box::new(exchange(pool, request, hash, ctx))))
 }
 
-/// A leaving process closes each connection behind its next answer.
-fn close_if_leaving(state: &State, session: &mut Session) {
+/// Whether the connection is kept behind the answer, and how long: a leaving process keeps none,
+/// and a client that wants its own closed has it closed.
+fn keep_alive(state: &State, active: &Active, session: &mut Session) {
     if state.is_draining() {
         session.set_keepalive(None);
+    } else if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(active.snapshot.server.client_keepalive.as_secs()));
     }
 }
 

@@ -14,7 +14,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 pub fn next() -> Box<str> {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let wide = u128::from(SEEDS.0.hash_one(number)) << 64 | u128::from(SEEDS.1.hash_one(number));
-    hex::encode(wide.to_be_bytes()).into_boxed_str()
+    format!("{wide:032x}").into_boxed_str()
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@
 //! So the idle ones are kept a little longer: each answer already says `connection: close`, and
 //! a client that is active has moved on before the rest is closed.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
@@ -31,22 +31,33 @@ impl Draining {
     }
 }
 
-#[async_trait]
+/// Written out where `async_trait` would put each request's future into another one.
 impl HttpServerApp for Draining {
-    async fn process_new_http(
-        self: &Arc<Self>,
+    fn process_new_http<'this, 'shutdown, 'call>(
+        self: &'this Arc<Self>,
         session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        self.proxy.process_new_http(session, shutdown).await
+        shutdown: &'shutdown ShutdownWatch,
+    ) -> Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'call>>
+    where
+        'this: 'call,
+        'shutdown: 'call,
+        Self: 'call,
+    {
+        self.proxy.process_new_http(session, shutdown)
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
         self.proxy.server_options()
     }
 
-    async fn http_cleanup(&self) {
-        tokio::time::sleep(LINGER).await;
-        self.proxy.http_cleanup().await;
+    fn http_cleanup<'this, 'call>(&'this self) -> Pin<Box<dyn Future<Output = ()> + Send + 'call>>
+    where
+        'this: 'call,
+        Self: 'call,
+    {
+        Box::pin(async {
+            tokio::time::sleep(LINGER).await;
+            self.proxy.http_cleanup().await;
+        })
     }
 }

@@ -107,9 +107,8 @@ impl LiveEndpoint {
     /// Where and how to connect, now: the next address in turn. `None`: none is known yet,
     /// which counts as a failure to connect.
     ///
-    /// `left` is what is left of the request's whole time: no time is longer. Pingora has one
-    /// time for every read, so the longer of first byte and between bytes is set; whoever
-    /// tells the two apart lowers it.
+    /// `left` is what is left of the request's whole time: connecting takes no longer. The times
+    /// of an answer are not set: Pingora has one for every read, and the proxy keeps them itself.
     pub fn peer(&self, timeouts: &Timeouts, left: Duration, now: Instant) -> Option<Box<HttpPeer>> {
         let address = self.next_address(now)?;
         let mut peer = Box::new(self.peer.clone());
@@ -118,8 +117,6 @@ impl LiveEndpoint {
         let connect = Some(timeouts.connect.min(left));
         options.connection_timeout = connect;
         options.total_connection_timeout = connect;
-        options.read_timeout = Some(timeouts.first_byte.max(timeouts.between_bytes).min(left));
-        options.write_timeout = Some(timeouts.between_bytes.min(left));
         Some(peer)
     }
 
