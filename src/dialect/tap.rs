@@ -1,281 +1,246 @@
-//! One top-level member of a JSON object, captured while the object's bytes pass by in pieces.
+//! A named object within JSON text, captured while the text's bytes pass by in pieces.
 //!
 //! A whole answer may be megabytes (embeddings) and arrives in chunks, while the gateway wants
-//! only its `usage`, wherever that stands. So this follows depth and strings and keeps the
-//! member's bytes, nothing else. It does not validate: for a text that is no JSON object it may
-//! capture anything or nothing, and whoever reads the capture parses it.
+//! only its `usage`, wherever that stands. Following depth and strings through all of it would
+//! cost more than everything else that is done with an answer. It is not needed: in JSON text a
+//! quote within a string is escaped, so the quoted name followed by a colon can only be a
+//! member's name. The tap searches for that, at whatever depth, and captures the object behind
+//! it. It does not validate; whoever reads the capture parses it, and decides whether it is the
+//! one wanted.
 
 use memchr::memchr2;
-use wide::u8x32;
+use memchr::memmem::Finder;
 
-const BLOCK: usize = 32;
-
-/// Captures the value of one top-level member.
-pub struct MemberTap {
-    name: &'static str,
+/// Captures the objects that are the value of a member of one name, one after the other.
+pub struct ObjectTap {
+    /// The name in its quotes, as servers write it: they escape no letters in names.
+    name: Finder<'static>,
     bytes_max: usize,
-    place: Place,
-    /// Open objects and arrays.
-    depth: u32,
-    /// At the top level: the next string is a member's name.
-    name_next: bool,
-    /// The name just read is the one wanted.
-    name_hit: bool,
-    captured: Vec<u8>,
     state: State,
+    /// While searching, the end of the last chunk, which may begin the name; else the object.
+    held: Vec<u8>,
 }
 
-/// Where the next byte stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Outside of strings.
-    Structure,
-    /// In a string.
-    String,
-    /// In a string, behind a backslash.
-    Escape,
-    /// In a name at the top level that has so far been the wanted one for so many bytes.
-    Name(usize),
-    /// Behind the object, or in no object at all.
-    Outside,
-}
-
+/// What the next byte is looked at for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    Waiting,
-    Capturing,
-    /// The value grew over the limit.
-    Overflowed,
-    Complete,
+    Searching,
+    /// The name was found; nothing but white space and at most one colon stood behind it.
+    BehindName {
+        colon: bool,
+    },
+    Capturing {
+        /// Open objects and arrays.
+        depth: u32,
+        in_string: bool,
+        escaped: bool,
+    },
 }
 
-impl MemberTap {
-    /// Waits for the member `name`, whose value may have at most `bytes_max` bytes. The name is
-    /// compared as it is written: servers escape no letters in names.
+impl ObjectTap {
+    /// Waits for objects of at most `bytes_max` bytes behind `name`, which is given in quotes.
     pub fn new(name: &'static str, bytes_max: usize) -> Self {
-        Self {
-            name,
-            bytes_max,
-            place: Place::Structure,
-            depth: 0,
-            name_next: false,
-            name_hit: false,
-            captured: Vec::new(),
-            state: State::Waiting,
-        }
+        let name = Finder::new(name.as_bytes());
+        Self { name, bytes_max, state: State::Searching, held: Vec::new() }
     }
 
-    /// Follows the next bytes.
-    pub fn feed(&mut self, chunk: &[u8]) {
+    /// Follows the next bytes; `on_object` is called with each object that ends among them.
+    pub fn feed(&mut self, chunk: &[u8], mut on_object: impl FnMut(&[u8])) {
         let mut rest = chunk;
-        while !rest.is_empty() && self.place != Place::Outside {
-            let was_capturing = self.state == State::Capturing;
-            let step = match self.place {
-                Place::String => self.string(rest),
-                Place::Name(matched) => self.name(rest, matched),
-                Place::Escape => {
-                    self.place = Place::String;
-                    1
-                }
-                Place::Structure | Place::Outside => self.structure(rest),
+        while !rest.is_empty() {
+            let step = match self.state {
+                State::Searching => self.search(rest),
+                State::BehindName { colon } => self.behind_name(rest, colon),
+                State::Capturing { .. } => self.capture(rest, &mut on_object),
             };
-            let (seen, behind) = rest.split_at(step.min(rest.len()));
-            // The colon before the value begins the capture and what follows the value ends it:
-            // neither is part of it.
-            if was_capturing && self.state == State::Capturing {
-                self.keep(seen);
-            }
-            rest = behind;
+            rest = rest.get(step..).unwrap_or_default();
         }
     }
 
-    /// The member's value as JSON text, once it is complete; of several the last.
-    pub fn value(&self) -> Option<&[u8]> {
-        (self.state == State::Complete).then(|| self.captured.trim_ascii())
-    }
-
-    /// Acts on the next byte that may change something; says how many bytes that took. At the top
-    /// level every byte is a step of its own.
-    fn structure(&mut self, bytes: &[u8]) -> usize {
-        let plain = if self.depth > 1 { plain_run(bytes) } else { 0 };
-        let Some(&byte) = bytes.get(plain) else { return plain };
-        match byte {
-            b'"' if self.depth == 1 && self.name_next => {
-                self.name_hit = false;
-                self.place = Place::Name(0);
+    /// Goes behind the next name, or to the end, where the start of a name is held.
+    fn search(&mut self, bytes: &[u8]) -> usize {
+        let length = self.name.needle().len();
+        if !self.held.is_empty() {
+            let border = bytes.get(..bytes.len().min(length - 1)).unwrap_or_default();
+            let before = self.held.len();
+            self.held.extend_from_slice(border);
+            if let Some(at) = self.name.find(&self.held) {
+                self.found();
+                return at + length - before;
             }
-            b'"' => self.place = Place::String,
-            b'{' if self.depth == 0 => {
-                self.depth = 1;
-                self.name_next = true;
+            if bytes.len() < length - 1 {
+                let surplus = self.held.len().saturating_sub(length - 1);
+                self.held.drain(..surplus);
+                return bytes.len();
             }
-            _ if self.depth == 0 && !byte.is_ascii_whitespace() => self.place = Place::Outside,
-            b'{' | b'[' => self.depth = self.depth.saturating_add(1),
-            b'}' | b']' => self.close(),
-            b',' if self.depth == 1 => {
-                self.end_capture();
-                self.name_next = true;
+            self.held.clear();
+        }
+        if let Some(at) = self.name.find(bytes) {
+            self.found();
+            return at + length;
+        }
+        let tail = bytes.len().saturating_sub(length - 1);
+        self.held.extend_from_slice(bytes.get(tail..).unwrap_or_default());
+        bytes.len()
+    }
+
+    fn found(&mut self) {
+        self.held.clear();
+        self.state = State::BehindName { colon: false };
+    }
+
+    /// Looks at the first byte behind the name: whatever begins no object ends the matter.
+    fn behind_name(&mut self, bytes: &[u8], colon: bool) -> usize {
+        match bytes.first() {
+            Some(byte) if byte.is_ascii_whitespace() => 1,
+            Some(b':') if !colon => {
+                self.state = State::BehindName { colon: true };
+                1
             }
-            b':' if self.depth == 1 => self.value_next(),
-            _ => {}
-        }
-        plain + 1
-    }
-
-    fn close(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
-        if self.depth == 0 {
-            self.end_capture();
-            self.place = Place::Outside;
+            Some(b'{') if colon => {
+                self.state = State::Capturing { depth: 0, in_string: false, escaped: false };
+                0
+            }
+            _ => {
+                self.state = State::Searching;
+                0
+            }
         }
     }
 
-    fn value_next(&mut self) {
-        self.name_next = false;
-        if std::mem::take(&mut self.name_hit) {
-            self.captured.clear();
-            self.state = State::Capturing;
-        }
-    }
-
-    fn end_capture(&mut self) {
-        self.state = match self.state {
-            State::Capturing => State::Complete,
-            State::Overflowed => State::Waiting,
-            other => other,
+    /// Takes bytes up to the object's end.
+    fn capture(&mut self, bytes: &[u8], on_object: &mut impl FnMut(&[u8])) -> usize {
+        let State::Capturing { mut depth, mut in_string, mut escaped } = self.state else {
+            return 0;
         };
-    }
-
-    fn string(&mut self, bytes: &[u8]) -> usize {
-        let Some(end) = memchr2(b'"', b'\\', bytes) else { return bytes.len() };
-        let escape = bytes.get(end) == Some(&b'\\');
-        self.place = if escape { Place::Escape } else { Place::Structure };
-        end + 1
-    }
-
-    fn name(&mut self, bytes: &[u8], matched: usize) -> usize {
-        let wanted = self.name.as_bytes().get(matched..).unwrap_or_default();
-        let same = bytes.iter().zip(wanted).take_while(|(a, b)| a == b).count();
-        match bytes.get(same) {
-            None => self.place = Place::Name(matched + same),
-            Some(b'"') if same == wanted.len() => {
-                self.name_hit = true;
-                self.place = Place::Structure;
-                return same + 1;
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            at += 1;
+            if in_string {
+                (in_string, escaped) = match byte {
+                    _ if escaped => (true, false),
+                    b'\\' => (true, true),
+                    b'"' => (false, false),
+                    _ => {
+                        at += plain_string(bytes.get(at..).unwrap_or_default());
+                        (true, false)
+                    }
+                };
+                continue;
             }
-            Some(_) => self.place = Place::String,
+            match byte {
+                b'"' => in_string = true,
+                b'{' | b'[' => depth = depth.saturating_add(1),
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
         }
-        same
+        self.keep(bytes.get(..at).unwrap_or_default());
+        self.state = State::Capturing { depth, in_string, escaped };
+        if depth == 0 && !in_string {
+            self.end(on_object);
+        }
+        at
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.captured.len() + bytes.len() > self.bytes_max {
-            self.captured = Vec::new();
-            self.state = State::Overflowed;
-        } else {
-            self.captured.extend_from_slice(bytes);
+        // One byte over the limit is kept to tell an object of that size from a longer one.
+        let room = (self.bytes_max + 1).saturating_sub(self.held.len());
+        self.held.extend_from_slice(bytes.get(..bytes.len().min(room)).unwrap_or_default());
+    }
+
+    fn end(&mut self, on_object: &mut impl FnMut(&[u8])) {
+        if self.held.len() <= self.bytes_max {
+            on_object(&self.held);
         }
+        self.held.clear();
+        self.state = State::Searching;
     }
 }
 
-/// The number of leading bytes, outside of strings, that neither open nor close anything.
-fn plain_run(bytes: &[u8]) -> usize {
-    let (blocks, tail) = bytes.as_chunks::<BLOCK>();
-    let mut run = 0;
-    for block in blocks {
-        let block = u8x32::new(*block);
-        // Brackets and braces differ in one bit only.
-        let folded = block | u8x32::splat(0x20);
-        let opens = folded.simd_eq(u8x32::splat(b'{'));
-        let closes = folded.simd_eq(u8x32::splat(b'}'));
-        let hits = (opens | closes | block.simd_eq(u8x32::splat(b'"'))).to_bitmask();
-        if hits != 0 {
-            return run + hits.trailing_zeros() as usize;
-        }
-        run += BLOCK;
-    }
-    run + tail.iter().take_while(|b| !matches!(b, b'"' | b'{' | b'}' | b'[' | b']')).count()
+/// How many bytes of a string come before the next that means something.
+fn plain_string(bytes: &[u8]) -> usize {
+    memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MemberTap, plain_run};
+    use super::ObjectTap;
     use crate::dialect::members::tests::json;
     use proptest::prelude::{any, prop};
     use proptest::{prop_assert_eq, proptest};
 
-    fn capture<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, max: usize) -> Option<String> {
-        let mut tap = MemberTap::new("usage", max);
-        chunks.into_iter().for_each(|chunk| tap.feed(chunk));
-        tap.value().map(|value| String::from_utf8_lossy(value).into_owned())
+    fn capture<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, max: usize) -> Vec<String> {
+        let mut tap = ObjectTap::new("\"usage\"", max);
+        let mut found = Vec::new();
+        for chunk in chunks {
+            tap.feed(chunk, |object| found.push(String::from_utf8_lossy(object).into_owned()));
+        }
+        found
     }
 
     #[test]
-    fn the_member_is_found_wherever_it_stands() {
+    fn the_object_is_found_wherever_it_stands() {
         for (text, expected) in [
-            (r#"{"usage":{"a":[1,{}]},"x":1}"#, Some(r#"{"a":[1,{}]}"#)),
+            (r#"{"usage":{"a":[1,{}]},"x":1}"#, &[r#"{"a":[1,{}]}"#][..]),
             (
                 r#"{"x":[{"usage":1},"usage"], "usage" : { "b" : "}\\\"{" } }"#,
-                Some(r#"{ "b" : "}\\\"{" }"#),
+                &[r#"{ "b" : "}\\\"{" }"#],
             ),
-            (r#"{"x":"usage","usage":12}"#, Some("12")),
-            (r#"{"usage":null}"#, Some("null")),
-            (r#"{"usage":1,"usage":2}"#, Some("2")),
-            (r#"{"usag":1,"usages":2,"usage":3}"#, Some("3")),
-            (r#"{"usages":2,"x\"usage":4}"#, None),
-            (r#"{"x":{"usage":1}}"#, None),
-            (r#"{"usage":{"a":1"#, None),
-            (r#"["usage",{"usage":1}]"#, None),
-            ("usage", None),
-            ("", None),
-            (r#" {"a":1} {"usage":1}"#, None),
+            (r#"{"x":"usage","usage":12}"#, &[]),
+            (r#"{"usage":null}"#, &[]),
+            (r#"{"usage":{"a":1},"usage":{"b":2}}"#, &[r#"{"a":1}"#, r#"{"b":2}"#]),
+            (r#"{"x":"\"usage\":{\"a\":1}","usage":{}}"#, &["{}"]),
+            (r#"{"x":"usage\":{"}"#, &[]),
+            (r#"{"usages":{},"x":{"usage":{"a":1}}}"#, &[r#"{"a":1}"#]),
+            (r#"["usage","usage",{"usage":{}}]"#, &["{}"]),
+            (r#"{"usage":{"a":1"#, &[]),
+            (r#"{"usage"::{}}"#, &[]),
+            ("usage", &[]),
+            ("", &[]),
         ] {
-            assert_eq!(capture([text.as_bytes()], 99).as_deref(), expected, "{text}");
-            assert_eq!(capture(text.as_bytes().chunks(1), 99).as_deref(), expected, "{text}");
+            assert_eq!(capture([text.as_bytes()], 99), expected, "{text}");
+            assert_eq!(capture(text.as_bytes().chunks(1), 99), expected, "{text}");
         }
     }
 
     #[test]
-    fn a_value_over_the_limit_is_not_kept() {
-        let text = br#"{"usage":[1,2,3],"x":1}"#;
-        assert_eq!(capture([&text[..]], 7).as_deref(), Some("[1,2,3]"));
-        assert_eq!(capture([&text[..]], 6), None);
+    fn an_object_over_the_limit_is_not_given() {
+        let text = br#"{"usage":{"a":1},"usage":{}}"#;
+        assert_eq!(capture([&text[..]], 7), [r#"{"a":1}"#, "{}"]);
+        assert_eq!(capture([&text[..]], 6), ["{}"]);
     }
 
     proptest! {
         #[test]
         fn any_split_captures_what_serde_reads(
             before in prop::collection::btree_map("[a-t]{1,6}", json(), 0..4),
-            usage in prop::option::of(json()),
+            usage in prop::collection::btree_map("[a-z]{1,6}", json(), 0..4),
             after in prop::collection::btree_map("[v-z]{1,6}", json(), 0..4),
             pretty in any::<bool>(),
             size in 1_usize..40,
         ) {
+            let usage = serde_json::Value::Object(usage.into_iter().collect());
             let mut map: serde_json::Map<_, _> = before.into_iter().collect();
-            if let Some(usage) = &usage {
-                map.insert("usage".to_owned(), usage.clone());
-            }
+            map.insert("usage".to_owned(), usage.clone());
             map.extend(after);
             let value = serde_json::Value::Object(map);
             let text = if pretty { format!("{value:#}") } else { value.to_string() };
-            let captured = capture(text.as_bytes().chunks(size), usize::MAX);
-            let read = captured.map(|text| serde_json::from_str::<serde_json::Value>(&text).unwrap());
-            prop_assert_eq!(read, usage);
+            let captured = capture(text.as_bytes().chunks(size), usize::MAX - 1);
+            let read = |text: &String| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            prop_assert_eq!(captured.iter().map(read).collect::<Vec<_>>(), vec![usage]);
         }
 
         #[test]
         fn garbage_never_panics_and_splits_do_not_matter(
-            text in r#"([\{\}\[\]:, \\]|"|"usage":|1|é){0,60}"#,
+            text in r#"([\{\}\[\]:, \\]|"|"usage":|"usage"|1|é){0,60}"#,
             size in 1_usize..20,
         ) {
             let whole = capture([text.as_bytes()], 30);
             prop_assert_eq!(capture(text.as_bytes().chunks(size), 30), whole);
-        }
-
-        #[test]
-        fn a_run_ends_at_the_first_special_byte(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
-            let slow = bytes.iter().take_while(|b| !b"\"{}[]".contains(b)).count();
-            prop_assert_eq!(plain_run(&bytes), slow);
         }
     }
 }

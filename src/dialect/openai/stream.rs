@@ -116,10 +116,7 @@ impl Seen {
         if error.is_some() && self.error.is_none() {
             self.error = Some(UpstreamError::parse(members.text().as_bytes()));
         }
-        let usage = members.get("usage").and_then(|usage| {
-            let usage = members.within(usage).ok()?;
-            answer::usage(&usage)
-        });
+        let usage = members.get("usage").and_then(|usage| answer::read(usage.raw.as_bytes()));
         if usage.is_none() {
             return false;
         }
