@@ -15,8 +15,13 @@ use crate::dialect::sse::{Event, Filter, Scanner};
 use crate::types::TokenUsage;
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
+static NO_FINISH: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new("\"finish_reason\":null}]"));
 static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"finish_reason\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"error\""));
+
+/// How much of an event's end is looked at first, in bytes.
+const TAIL_BYTES: usize = 160;
 
 /// A stream's answer on its way to the client.
 pub struct AnswerStream {
@@ -100,6 +105,9 @@ impl Seen {
                 return false;
             }
         };
+        if is_text(data) {
+            return false;
+        }
         if data == b"[DONE]" {
             self.done = true;
             return false;
@@ -125,6 +133,17 @@ impl Seen {
         let no_choice = choices.and_then(|raw| raw.strip_prefix('[')?.strip_suffix(']'));
         error.is_none() && no_choice.is_some_and(|inside| inside.trim_ascii().is_empty())
     }
+}
+
+/// Whether the data are plainly those of an event in the middle of an answer: the one choice has
+/// not finished, and no usage follows it. Nearly every event is, and its end alone shows it.
+/// (OpenAI puts `obfuscation` behind the usage; a text may hold none of this, since its quotes are
+/// escaped.)
+fn is_text(data: &[u8]) -> bool {
+    let tail = data.get(data.len().saturating_sub(TAIL_BYTES)..).unwrap_or(data);
+    let Some(at) = NO_FINISH.find(tail) else { return false };
+    let behind = tail.get(at + NO_FINISH.needle().len()..).unwrap_or_default();
+    behind == b"}" || behind.starts_with(b",\"usage\":null")
 }
 
 /// Whether the data hold this member, at whatever depth, with a value other than `null`.
@@ -183,10 +202,27 @@ mod tests {
             r#"{"choices":[],"usage":null}"#,
             r#"{"choices":[],"usage":{"prompt_tokens":2}"#,
             r#"{"choices":[],"x":{"usage":{"prompt_tokens":2}}}"#,
+            r#"{"choices":[{"finish_reason":null}],"usage":null,"obfuscation":"x"}"#,
         ] {
             let text = format!("data: {event}\n\n");
             assert_eq!(run(true, &[text.as_bytes()]).0, text);
         }
+    }
+
+    #[test]
+    fn what_follows_an_open_choice_is_not_missed() {
+        for (event, expected) in [
+            (r#"{"choices":[{"finish_reason":null}],"usage":{"total_tokens":7}}"#, Some(7)),
+            (r#"{"choices":[{"finish_reason":null}],"x":1,"usage":{"total_tokens":7}}"#, Some(7)),
+            (r#"{"choices":[{"finish_reason":null}],"usage":null}"#, None),
+            (r#"{"choices":[{"finish_reason":null}]}"#, None),
+        ] {
+            let (_, seen) = run(false, &[format!("data: {event}\n\n").as_bytes()]);
+            assert_eq!(seen.usage.map(|usage| usage.input), expected, "{event}");
+            assert!(!seen.finished);
+        }
+        let stop = br#"data: {"choices":[{"finish_reason":"stop"}],"usage":null}"#;
+        assert!(run(false, &[stop]).1.finished);
     }
 
     #[test]
