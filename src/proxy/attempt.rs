@@ -91,8 +91,9 @@ impl Attempt {
     /// Where the endpoint's name is not resolved: the attempt then fails as one that found no
     /// connection.
     pub fn peer(&mut self, exchange: &Exchange) -> Result<Box<HttpPeer>> {
-        let left = exchange.deadline.left();
-        let peer = self.pick.peer(&exchange.pool.model.timeouts, left, std::time::Instant::now());
+        let left = exchange.deadline.left(self.started);
+        let now = self.started.into_std();
+        let peer = self.pick.peer(&exchange.pool.model.timeouts, left, now);
         peer.ok_or_else(|| {
             pingora::Error::explain(pingora::ErrorType::ConnectNoRoute, "no address is known")
         })
@@ -105,11 +106,12 @@ impl Attempt {
         response: &mut ResponseHeader,
         request_id: &str,
     ) -> Result<()> {
-        self.first_byte = Some(self.started.elapsed());
+        let now = Instant::now();
+        self.first_byte = Some(now.saturating_duration_since(self.started));
         let status = response.status.as_u16();
         self.status = Some(status);
-        self.pick.answered(status, std::time::Instant::now());
-        exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes);
+        self.pick.answered(status, now.into_std());
+        exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes, now);
         let meter = Meter::of(response, &exchange.request);
         *response = response_header(response, meter.is_stream(), request_id)?;
         self.meter = Some(meter);
@@ -118,7 +120,8 @@ impl Attempt {
 
     /// Bytes of the answer: counted, read along, and shortened where the client asked for less.
     pub fn bytes(&mut self, exchange: &Exchange, body: &mut Option<Bytes>, end: bool) -> End {
-        exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes);
+        let between_bytes = exchange.pool.model.timeouts.between_bytes;
+        exchange.deadline.await_next_byte(between_bytes, Instant::now());
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end))
     }
@@ -135,17 +138,18 @@ impl Attempt {
 
     /// Reports the outcome to the endpoint's health, and says what the attempt was.
     pub fn end(self, outcome: Outcome, retry_after: Option<Duration>) -> AttemptRecord {
+        let now = Instant::now();
         let record = AttemptRecord {
             target: self.pick.metrics().clone(),
             model: self.pick.target().model.clone(),
             outcome,
             reused: self.reused,
             first_byte: self.first_byte,
-            total: self.started.elapsed(),
+            total: now.saturating_duration_since(self.started),
             request_bytes: self.body.len() as u64,
             response_bytes: self.response_bytes,
         };
-        self.pick.report(outcome, retry_after, std::time::Instant::now());
+        self.pick.report(outcome, retry_after, now.into_std());
         record
     }
 }
@@ -158,15 +162,15 @@ pub fn request_header(
     client: &RequestHeader,
     request_id: &str,
 ) -> Result<RequestHeader> {
-    exchange.deadline.await_first_byte(exchange.pool.model.timeouts.first_byte);
+    exchange.deadline.await_first_byte(exchange.pool.model.timeouts.first_byte, Instant::now());
     let endpoint = &attempt.pick.target().endpoint;
     let path =
         format!("{}{}", endpoint.base_path, route::upstream_path(exchange.request.operation));
     let size = REQUEST_HEADERS.len() + endpoint.headers.len() + 4;
     let mut header = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(size))?;
     header.insert_header(HOST, endpoint.authority.clone())?;
-    for name in &REQUEST_HEADERS {
-        if let Some(value) = client.headers.get(name) {
+    for (name, value) in &client.headers {
+        if REQUEST_HEADERS.contains(name) {
             header.insert_header(name.clone(), value.clone())?;
         }
     }
@@ -187,15 +191,15 @@ fn response_header(
 ) -> Result<ResponseHeader> {
     let size = Some(RESPONSE_HEADERS.len() + 2);
     let mut header = ResponseHeader::build_no_case(upstream.status, size)?;
-    for name in &RESPONSE_HEADERS {
-        if let Some(value) = upstream.headers.get(name) {
+    let mut has_length = false;
+    for (name, value) in &upstream.headers {
+        let is_length = name == CONTENT_LENGTH;
+        if RESPONSE_HEADERS.contains(name) && !(is_length && is_stream) {
+            has_length |= is_length;
             header.insert_header(name.clone(), value.clone())?;
         }
     }
-    if is_stream {
-        header.remove_header(&CONTENT_LENGTH);
-    }
-    if !header.headers.contains_key(CONTENT_LENGTH) {
+    if !has_length {
         header.insert_header(TRANSFER_ENCODING, "chunked")?;
     }
     let request_id =

@@ -62,18 +62,19 @@ impl Deadline {
     }
 
     /// The time left to the whole request.
-    pub fn left(&self) -> Duration {
-        Duration::from_millis(self.total_ms).saturating_sub(self.start.elapsed())
+    pub fn left(&self, now: Instant) -> Duration {
+        let gone = now.saturating_duration_since(self.start);
+        Duration::from_millis(self.total_ms).saturating_sub(gone)
     }
 
     /// The first byte must arrive within `wait` from now.
-    pub fn await_first_byte(&self, wait: Duration) {
-        self.set(FIRST_BYTE, wait);
+    pub fn await_first_byte(&self, wait: Duration, now: Instant) {
+        self.set(FIRST_BYTE, wait, now);
     }
 
     /// The next byte must arrive within `wait` from now.
-    pub fn await_next_byte(&self, wait: Duration) {
-        self.set(BETWEEN_BYTES, wait);
+    pub fn await_next_byte(&self, wait: Duration, now: Instant) {
+        self.set(BETWEEN_BYTES, wait, now);
     }
 
     /// When to look next: the end of the current wait or of the whole time.
@@ -97,8 +98,9 @@ impl Deadline {
         }
     }
 
-    fn set(&self, phase: u8, wait: Duration) {
-        let ends_ms = millis(self.start.elapsed()).saturating_add(millis(wait));
+    fn set(&self, phase: u8, wait: Duration, now: Instant) {
+        let gone_ms = millis(now.saturating_duration_since(self.start));
+        let ends_ms = gone_ms.saturating_add(millis(wait));
         self.wait_phase.store(phase, Ordering::Relaxed);
         self.wait_ms.store(ends_ms, Ordering::Relaxed);
     }
@@ -151,11 +153,11 @@ mod tests {
     async fn a_wait_that_is_moved_on_does_not_expire() {
         let deadline = Arc::new(Deadline::new(Instant::now(), 100 * SECOND));
         let mut timer = Timer::new(deadline.clone());
-        deadline.await_next_byte(2 * SECOND);
+        deadline.await_next_byte(2 * SECOND, Instant::now());
         let chunks = async {
             for _ in 0..20 {
                 tokio::time::sleep(SECOND).await;
-                deadline.await_next_byte(2 * SECOND);
+                deadline.await_next_byte(2 * SECOND, Instant::now());
             }
             std::future::pending::<()>().await;
         };
@@ -172,9 +174,9 @@ mod tests {
     async fn a_shorter_wait_replaces_a_longer_one() {
         let deadline = Arc::new(Deadline::new(Instant::now(), 100 * SECOND));
         let mut timer = Timer::new(deadline.clone());
-        deadline.await_first_byte(60 * SECOND);
+        deadline.await_first_byte(60 * SECOND, Instant::now());
         assert!(poll_fn(|cx| Poll::Ready(timer.poll_expired(cx))).await.is_pending());
-        deadline.await_next_byte(SECOND);
+        deadline.await_next_byte(SECOND, Instant::now());
         let started = Instant::now();
         assert_eq!(poll_fn(|cx| timer.poll_expired(cx)).await, Phase::BetweenBytes);
         assert_eq!(started.elapsed().as_secs(), 1);
@@ -184,8 +186,8 @@ mod tests {
     async fn the_whole_time_ends_every_wait() {
         let deadline = Arc::new(Deadline::new(Instant::now(), 3 * SECOND));
         let mut timer = Timer::new(deadline.clone());
-        deadline.await_first_byte(60 * SECOND);
+        deadline.await_first_byte(60 * SECOND, Instant::now());
         assert_eq!(poll_fn(|cx| timer.poll_expired(cx)).await, Phase::Total);
-        assert_eq!(deadline.left(), Duration::ZERO);
+        assert_eq!(deadline.left(Instant::now()), Duration::ZERO);
     }
 }
