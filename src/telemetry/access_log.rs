@@ -6,6 +6,7 @@
 //! none. A request never waits for the disk: when a queue is full its line is dropped, and
 //! counted in `tollgate_access_log_dropped_total`. Lines of one thread keep their order.
 
+mod json;
 mod line;
 mod writer;
 
