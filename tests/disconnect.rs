@@ -1,8 +1,9 @@
 //! A client that leaves cancels its request at the model server at once: nobody pays for tokens
 //! that nobody reads.
 
-use support::answer::{hang, sse};
-use support::client::Client;
+use reqwest::Method;
+use support::answer::{bytes, hang, sse};
+use support::client::{Client, chat};
 use support::conf::serving;
 use support::gate::Gate;
 use support::gateway::Gateway;
@@ -75,4 +76,24 @@ async fn other_streams_of_the_same_connection_go_on() {
     held.open();
     assert!(staying.rest().await.is_whole());
     assert_eq!(model.cancellations(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off_at_the_end_of_its_time() {
+    let model = upstream().await;
+    // More than all buffers on the way hold.
+    model.always(bytes("audio/mpeg", vec![0; 64 << 20]));
+    let gateway = serving(&[&model])
+        .set("timeouts.total_ms", 1_000)
+        .set("server.listeners.0.h2c", true)
+        .start()
+        .await;
+    let mut unread = Vec::new();
+    for client in [gateway.client(), gateway.client_h2c()] {
+        let speech = client.request(Method::POST, "/v1/audio/speech").json(&chat("demo"));
+        unread.push(speech.send().await.expect("the answer's header"));
+    }
+    for line in gateway.access_log(2).await {
+        assert_eq!((&line["status"], &line["error"]), (&200.into(), &"client_gone".into()));
+    }
 }

@@ -77,6 +77,11 @@ impl Deadline {
         self.set(BETWEEN_BYTES, wait, now);
     }
 
+    /// The end of the whole request.
+    pub fn end(&self) -> Instant {
+        self.start + Duration::from_millis(self.total_ms)
+    }
+
     /// When to look next: the end of the current wait or of the whole time.
     fn next(&self) -> Instant {
         let ends_ms = self.wait_ms.load(Ordering::Relaxed).min(self.total_ms);
@@ -121,6 +126,11 @@ impl Timer {
     /// A timer that is not armed yet.
     pub fn new(deadline: Arc<Deadline>) -> Self {
         Self { deadline, sleep: None }
+    }
+
+    /// The end of the whole request.
+    pub fn end(&self) -> Instant {
+        self.deadline.end()
     }
 
     /// Ready once the current wait, or the whole time, is over.

@@ -116,8 +116,6 @@ impl Context {
 
     /// The request is ready: its session is held until the answer is complete.
     pub fn hold(&mut self, session: &mut Session, mut exchange: Exchange) {
-        // A client that stops reading holds its upstream no longer than this.
-        session.set_write_timeout(Some(exchange.pool.model.timeouts.total));
         exchange.hold =
             Some(Hold::take(&mut session.downstream_session, exchange.deadline.clone()));
         self.exchange = Some(exchange);

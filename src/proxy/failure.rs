@@ -140,6 +140,8 @@ fn outcome_of(ctx: &Context, error: &pingora::Error) -> Outcome {
     match (error.esource(), error.etype(), expired) {
         (_, ErrorType::ReadTimedout, Some(Phase::FirstByte)) => Outcome::FirstByteTimeout,
         (_, ErrorType::ReadTimedout, Some(Phase::BetweenBytes)) => Outcome::BetweenBytesTimeout,
+        // The upstream is not at fault where the client does not take what it sends.
+        (ErrorSource::Downstream, ErrorType::WriteTimedout, _) => Outcome::ClientGone,
         (_, _, Some(Phase::Total)) => Outcome::TotalTimeout,
         (ErrorSource::Downstream, ..) => Outcome::ClientGone,
         (ErrorSource::Upstream, ..) => Outcome::Broken,

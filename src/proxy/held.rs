@@ -26,6 +26,7 @@ use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
+use tokio::time::sleep_until;
 
 use super::deadline::{Deadline, Timer};
 
@@ -122,8 +123,17 @@ impl CustomSession for Held {
         self.inner_mut().write_response_trailers(trailers).await
     }
 
+    /// Writes what has come. While the client does not take it, nobody looks at the deadline in
+    /// [`Self::read_body_or_idle`]; so the end of the whole request is waited for here.
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        self.inner_mut().response_duplex_vec(tasks).await
+        let end = self.timer.end();
+        tokio::select! {
+            biased;
+            written = self.inner_mut().response_duplex_vec(tasks) => written,
+            () = sleep_until(end) => {
+                Error::e_explain(ErrorType::WriteTimedout, "the client does not take its answer")
+            }
+        }
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
