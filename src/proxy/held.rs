@@ -131,7 +131,8 @@ impl CustomSession for Held {
             biased;
             written = self.inner_mut().response_duplex_vec(tasks) => written,
             () = sleep_until(end) => {
-                Error::e_explain(ErrorType::WriteTimedout, "the client does not take its answer")
+                let detail = "the client does not take its answer";
+                Err(Error::explain(ErrorType::WriteTimedout, detail).into_down())
             }
         }
     }
