@@ -70,6 +70,12 @@ pub fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>> {
     Ok(route)
 }
 
+/// The method that a path takes; `None` where it is not served.
+pub fn allowed(path: &str) -> Option<Method> {
+    let (_, method) = path.strip_prefix("/v1").and_then(by_path)?;
+    Some(method)
+}
+
 /// The path of an operation at an upstream, behind its base path.
 pub fn upstream_path(operation: Operation) -> &'static str {
     ROUTES.iter().find(|(_, of)| *of == operation).map_or("/models", |(path, _)| path)

@@ -5,9 +5,10 @@ use serde_json::json;
 use support::Method;
 use support::answer::ok;
 use support::client::{Client, chat};
-use support::conf::{KEY, serving};
+use support::conf::{KEY, conf, serving};
 use support::reply::Reply;
 use support::upstream::upstream;
+use support::wire::{exchange, wire_server};
 
 /// Every header that may carry a key, and the key as it stands there.
 const CREDENTIALS: [(&str, &str); 5] = [
@@ -140,4 +141,31 @@ async fn a_model_servers_private_headers_stay_with_the_gateway() {
     let events = gateway.client().stream("demo").await;
     let headers = format!("{:?}", events.headers);
     assert!(!headers.contains("private"), "{headers}");
+}
+
+#[tokio::test]
+async fn interim_answers_and_those_without_a_body_carry_nothing_private() {
+    for (answer, status, framing) in [
+        (
+            &b"HTTP/1.1 103 Early Hints\r\nset-cookie: private\r\n\r\n\
+               HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"[..],
+            "HTTP/1.1 200 OK",
+            "content-length: 2",
+        ),
+        (b"HTTP/1.1 204 No Content\r\nserver: private\r\n\r\n", "HTTP/1.1 204 No Content", ""),
+    ] {
+        let model = wire_server(answer).await;
+        let conf = conf().provider_at("local", &[model.url()]).model("demo", &[("local", "m")]);
+        let gateway = conf.start().await;
+        let body = chat("demo").to_string();
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n\
+             content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len(),
+        );
+        let said = exchange(gateway.address(), request.as_bytes()).await;
+        assert!(said.contains(status) && said.to_lowercase().contains(framing), "{said}");
+        assert!(!said.contains("private"), "{said}");
+        assert!(!said.to_lowercase().contains("transfer-encoding"), "{said}");
+    }
 }

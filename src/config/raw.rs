@@ -73,7 +73,7 @@ pub struct Server {
     /// Seconds an idle upstream connection is kept. Default 60.
     #[schemars(extend("x-upgrade" = true))]
     pub upstream_keepalive_seconds: Option<u64>,
-    /// Seconds an idle client connection is kept. Default 75.
+    /// Seconds an idle client connection is kept; over HTTP/2, what it was at the start. Default 75.
     pub client_keepalive_seconds: Option<u64>,
     /// The largest request body, in bytes. Default 33554432 (32 MiB).
     pub body_bytes_max: Option<usize>,
@@ -100,7 +100,7 @@ pub struct Listener {
     /// Certificate and key. HTTP/2 is then offered by ALPN.
     #[schemars(extend("x-upgrade" = true))]
     pub tls: Option<ListenerTls>,
-    /// Whether HTTP/2 is accepted in clear text too. Default false.
+    /// Whether HTTP/2 is accepted in clear text too; set at one listener, it holds for all of them. Default false.
     #[serde(default)]
     #[schemars(extend("x-upgrade" = true))]
     pub h2c: bool,

@@ -164,7 +164,7 @@ pub enum Dialect {
 pub struct UpstreamTls {
     /// SNI and the name the certificate must carry.
     pub server_name: Box<str>,
-    /// Extra roots; the system's without.
+    /// Roots to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// Whether the certificate is checked at all.
     pub verify: bool,

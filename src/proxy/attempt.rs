@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT};
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{OrErr, Result};
 use tokio::time::Instant;
 
-use super::exchange::{Exchange, request_id_value, unprepared};
+use super::exchange::{Exchange, unprepared};
 use crate::route;
 use crate::stream::{End, Meter};
 use crate::types::TokenUsage;
@@ -104,7 +104,7 @@ impl Attempt {
         &mut self,
         exchange: &Exchange,
         response: &mut ResponseHeader,
-        request_id: &str,
+        request_id: &HeaderValue,
     ) -> Result<()> {
         let now = Instant::now();
         self.first_byte = Some(now.saturating_duration_since(self.started));
@@ -160,7 +160,7 @@ pub fn request_header(
     exchange: &Exchange,
     attempt: &Attempt,
     client: &RequestHeader,
-    request_id: &str,
+    request_id: &HeaderValue,
 ) -> Result<RequestHeader> {
     exchange.deadline.await_first_byte(exchange.pool.model.timeouts.first_byte, Instant::now());
     let endpoint = &attempt.pick.target().endpoint;
@@ -176,7 +176,7 @@ pub fn request_header(
     }
     header.insert_header(CONTENT_TYPE, exchange.request.content_type.clone())?;
     header.insert_header(CONTENT_LENGTH, attempt.body.len())?;
-    header.insert_header(X_REQUEST_ID, request_id_value(request_id)?)?;
+    header.insert_header(X_REQUEST_ID, request_id.clone())?;
     for (name, value) in &endpoint.headers {
         header.insert_header(name.clone(), value.clone())?;
     }
@@ -187,7 +187,7 @@ pub fn request_header(
 fn response_header(
     upstream: &ResponseHeader,
     is_stream: bool,
-    request_id: &str,
+    request_id: &HeaderValue,
 ) -> Result<ResponseHeader> {
     let size = Some(RESPONSE_HEADERS.len() + 2);
     let mut header = ResponseHeader::build_no_case(upstream.status, size)?;
@@ -199,12 +199,12 @@ fn response_header(
             header.insert_header(name.clone(), value.clone())?;
         }
     }
-    if !has_length {
+    // These two have no body, and must not announce one (RFC 9110, section 8.6).
+    let bodiless = matches!(upstream.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !has_length && !bodiless {
         header.insert_header(TRANSFER_ENCODING, "chunked")?;
     }
-    let request_id =
-        request_id_value(request_id).or_err(pingora::ErrorType::InternalError, "id")?;
-    header.insert_header(X_REQUEST_ID, request_id)?;
+    header.insert_header(X_REQUEST_ID, request_id.clone())?;
     header.set_version(upstream.version);
     Ok(header)
 }

@@ -35,7 +35,7 @@ pub struct Context {
     /// Counts the request as in flight until it ends.
     _in_flight: InFlight,
     /// The gateway's name for the request.
-    pub request_id: Box<str>,
+    pub request_id: HeaderValue,
     /// When its header had been read.
     pub started: Instant,
     /// The same, on the wall clock.
@@ -159,6 +159,11 @@ impl Context {
     /// # Errors
     /// One with `retry` set where another attempt is made; the failure's own where none is.
     pub fn answered(&mut self, response: &mut ResponseHeader) -> Result<()> {
+        if response.status.is_informational() {
+            // The answer is still to come, and its header says what the client may know.
+            *response = ResponseHeader::build_no_case(response.status, Some(0))?;
+            return Ok(());
+        }
         failure::status(self, response)?;
         let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) else {
             return Err(unprepared());
@@ -219,7 +224,7 @@ impl Context {
         let failure = self.failure.take();
         let header = session.req_header();
         UsageRecord {
-            request_id: std::mem::take(&mut self.request_id),
+            request_id: self.request_id.to_str().unwrap_or_default().into(),
             started: self.started_at,
             client: session
                 .client_addr()
@@ -244,11 +249,6 @@ impl Context {
             tokens: self.tokens,
         }
     }
-}
-
-/// A header value of the request's id.
-pub fn request_id_value(request_id: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(request_id).map_err(|_| unprepared())
 }
 
 /// A hook was called out of order: Pingora does not do this.

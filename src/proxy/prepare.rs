@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use ahash::RandomState;
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use http::header::CONTENT_TYPE;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -35,11 +35,11 @@ pub enum Next {
 /// # Errors
 /// Whatever a step refuses; nothing has been written to the client then.
 pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) -> Result<Next> {
-    let active = state.active();
+    let (active, now) = (state.active(), Utc::now());
     keep_alive(state, &active, session);
     let route = route::find(&session.req_header().method, session.req_header().uri.path())?;
     ctx.operation = Some(route.operation());
-    let caller = auth::authenticate(&session.req_header().headers, &active.snapshot, Utc::now())?;
+    let caller = auth::authenticate(&session.req_header().headers, &active.snapshot, now)?;
     ctx.caller = Some(caller.clone());
     let Route::Model(operation) = route else { return answer_models(route, &active, &caller) };
     let body = read_body(session, &active).await?;
@@ -48,7 +48,7 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let draft = Draft::read(operation, header.headers.get(CONTENT_TYPE), &body)?;
     let pool = route::resolve(&active.pools, &caller, draft.model())?;
     ctx.model = pool.metrics().cloned();
-    let request = rewrite(draft, &pool, &caller, header)?;
+    let request = rewrite(draft, &pool, &caller, header, now)?;
     let hash = hash(&pool, &request, &caller, header);
     Ok(Next::Forward(Box::new(exchange(pool, request, hash, ctx))))
 }
@@ -88,13 +88,19 @@ async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
     body::read(session, limits).await
 }
 
-fn rewrite(draft: Draft<'_>, pool: &Pool, caller: &Key, header: &RequestHeader) -> Result<Request> {
+fn rewrite(
+    draft: Draft<'_>,
+    pool: &Pool,
+    caller: &Key,
+    header: &RequestHeader,
+    now: DateTime<Utc>,
+) -> Result<Request> {
     let rewriting = Rewriting {
         rules: &pool.model.rewrite,
         alias: &pool.model.alias,
         caller,
         headers: &header.headers,
-        today: Utc::now().date_naive(),
+        today: now.date_naive(),
     };
     draft.rewrite(&rewriting)
 }

@@ -8,9 +8,10 @@ use pingora::proxy::{FailToProxy, Session};
 use pingora::{ErrorSource, Result};
 
 use super::attempt::X_REQUEST_ID;
-use super::exchange::{Context, request_id_value};
+use super::exchange::Context;
 use crate::dialect::openai::error::ErrorBody;
 use crate::error::{Error, Kind};
+use crate::route;
 
 /// Tells OpenAI's SDKs whether to ask again.
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -70,12 +71,9 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
             header.insert_header(WWW_AUTHENTICATE, "Bearer")?;
         }
         Kind::MethodNotAllowed => {
-            let allowed = if session.req_header().uri.path().starts_with("/v1/models") {
-                "GET"
-            } else {
-                "POST"
-            };
-            header.insert_header(ALLOW, allowed)?;
+            if let Some(allowed) = route::allowed(session.req_header().uri.path()) {
+                header.insert_header(ALLOW, allowed.as_str())?;
+            }
         }
         Kind::BodyTooLarge | Kind::BodyTimeout => session.set_keepalive(None),
         _ => {}
@@ -114,7 +112,7 @@ fn header(status: u16, length: usize, ctx: &Context) -> Result<ResponseHeader> {
     let mut header = ResponseHeader::build_no_case(status, Some(6))?;
     header.insert_header(CONTENT_TYPE, "application/json")?;
     header.insert_header(CONTENT_LENGTH, length)?;
-    header.insert_header(X_REQUEST_ID, request_id_value(&ctx.request_id)?)?;
+    header.insert_header(X_REQUEST_ID, ctx.request_id.clone())?;
     Ok(header)
 }
 

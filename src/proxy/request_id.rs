@@ -6,24 +6,29 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
+use http::HeaderValue;
 
 static SEEDS: LazyLock<(RandomState, RandomState)> = LazyLock::new(Default::default);
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The next id: a counter under two hashes that are seeded anew in each process.
-pub fn next() -> Box<str> {
+pub fn next() -> HeaderValue {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let wide = u128::from(SEEDS.0.hash_one(number)) << 64 | u128::from(SEEDS.1.hash_one(number));
-    format!("{wide:032x}").into_boxed_str()
+    let text = format!("{wide:032x}");
+    // Digits are always a header value; the empty one stands for none.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
+    use http::HeaderValue;
+
     #[test]
     fn ids_differ_and_have_their_length() {
-        let ids: HashSet<Box<str>> = (0..10_000).map(|_| super::next()).collect();
+        let ids: HashSet<HeaderValue> = (0..10_000).map(|_| super::next()).collect();
         assert_eq!(ids.len(), 10_000);
         assert!(ids.iter().all(|id| id.len() == 32));
     }

@@ -15,6 +15,9 @@ use super::reload::Reloader;
 use crate::state::State;
 use crate::upstream;
 
+/// How long a starting process waits for its endpoints' names.
+const NAMES_WAIT: Duration = Duration::from_secs(5);
+
 /// How often a starting process looks whether its listeners are there.
 const READY_POLL: Duration = Duration::from_millis(5);
 
@@ -53,9 +56,11 @@ impl Work {
 }
 
 impl Work {
-    /// Waits until every listener takes connections, and then says that the process serves:
-    /// Pingora itself tells of no such moment.
+    /// Waits until the endpoints' names are looked up and every listener takes connections, and
+    /// then says that the process serves: Pingora itself tells of no such moment.
     async fn ready(&self) {
+        // A name that cannot be resolved is the matter of its own requests, not of all others.
+        let _late = tokio::time::timeout(NAMES_WAIT, self.state.registry.resolve()).await;
         let active = self.state.active();
         for listener in &active.snapshot.server.listeners {
             let address = reachable(listener.address);

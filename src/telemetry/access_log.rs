@@ -19,8 +19,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use self::writer::{Destination, Writer};
 use super::metrics::{LostLine, Metrics};
 use super::shard::Sharded;
@@ -165,19 +163,6 @@ impl Drop for AccessLog {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Reopens the log on each SIGUSR1, for as long as it is polled.
-///
-/// # Errors
-/// Where the signal cannot be waited for.
-pub async fn reopen_on_sigusr1(log: Arc<AccessLog>) -> io::Result<()> {
-    let mut signals = signal(SignalKind::user_defined1())?;
-    while signals.recv().await.is_some() {
-        log::info!("access log: SIGUSR1, opening the file again");
-        log.reopen();
-    }
-    Ok(())
 }
 
 impl State {

@@ -83,16 +83,6 @@ impl Fault {
     pub fn unreadable(status: u16) -> Fault {
         Fault::new(status, format!("the model's provider answered with status {status}"))
     }
-
-    /// The error of the gateway's own that stands for this one: for logs and metrics.
-    pub fn into_error(self) -> Error {
-        let error = Error::new(Kind::UpstreamStatus, "the model's provider reported an error");
-        let error = match self.retry_after {
-            Some(after) => error.retry_after(after),
-            None => error,
-        };
-        error.because(self.message)
-    }
 }
 
 impl From<&Error> for Fault {

@@ -170,11 +170,6 @@ impl Blocks {
         Ok(())
     }
 
-    /// Whether a block of this kind is running.
-    pub fn is_running(&self, kind: Running) -> bool {
-        self.open.is_some_and(|(_, running)| running == kind)
-    }
-
     /// Closes the running block, if there is one.
     pub fn close(&mut self, sink: &mut Sink<'_>) {
         if let Some((block, _)) = self.open.take() {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::line::LineFormat;
-use super::{AccessLog, INTERVAL, QUEUE_LINES_MAX, reopen_on_sigusr1};
+use super::{AccessLog, INTERVAL, QUEUE_LINES_MAX};
 use crate::config::snapshot;
 use crate::error::Kind;
 use crate::telemetry::fixture::{record, refused};
@@ -278,34 +278,6 @@ fn a_file_that_was_moved_away_is_opened_again() {
     logging.write("/after");
     logging.log.close();
     assert_eq!(paths(&moved), ["/before", "/between"]);
-    assert_eq!(paths(&path), ["/after"]);
-}
-
-#[tokio::test]
-#[expect(unsafe_code, reason = "the standard library sends no signal")]
-async fn sigusr1_opens_the_file_again() {
-    let logging = logging(1);
-    let (path, moved) = (logging.path("access.log"), logging.path("access.log.1"));
-    let mut listening = Box::pin(reopen_on_sigusr1(Arc::clone(&logging.log)));
-    // Polled once, so that the signal is waited for before it is sent.
-    assert!(futures_util::poll!(&mut listening).is_pending());
-    logging.write("/before");
-    logging.log.flush();
-    fs::rename(&path, &moved).unwrap();
-    // SAFETY: the signal has a handler since the poll above.
-    assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
-    let reopened = async {
-        while !path.exists() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::select! {
-        _ended = &mut listening => panic!("signals ended"),
-        () = reopened => {}
-    }
-    logging.write("/after");
-    logging.log.close();
-    assert_eq!(paths(&moved), ["/before"]);
     assert_eq!(paths(&path), ["/after"]);
 }
 
