@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::HeaderValue;
+use tollgate::config::snapshot::contexts::Contexts;
 use tollgate::config::snapshot::{
     AccessLog, Admin, Balance, Dialect, Endpoint, HashOn, Level, Model, PassiveHealth, Reload,
     Retry, Rewrite, Server, Snapshot, Target, Timeouts,
@@ -62,6 +63,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         levels: vec![Level { targets: endpoints.iter().map(target).collect() }],
         balance,
         rewrite: Rewrite::default(),
+        window_tokens: None,
         retry: Retry {
             attempts_max: 3,
             statuses: Vec::new(),
@@ -89,6 +91,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         },
         access_log: AccessLog::Off,
         reload: Reload { watch: false, interval: SECOND },
+        contexts: Contexts::default(),
         endpoints,
         models: HashMap::from([("chat".into(), Arc::new(model))]),
         keys: HashMap::new(),

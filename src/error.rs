@@ -39,6 +39,24 @@ pub enum Kind {
     UnknownModel,
     /// A parameter that the configuration refuses.
     ParameterRefused,
+    /// The context is not at the version that the client believes.
+    ContextConflict,
+    /// Another turn of the same context is under way.
+    ContextBusy,
+    /// The context is unknown, or another tenant's: both look the same to the caller.
+    ContextNotFound,
+    /// The conversation does not fit the model's window.
+    ContextTooLong,
+    /// A limit of what is kept would be exceeded.
+    ContextLimit,
+    /// The context is not at the version that `If-Match` names.
+    ContextPrecondition,
+    /// A version of the context protocol that is not spoken here.
+    ContextProtocol,
+    /// A JSON Patch or JSON Merge Patch that cannot be applied.
+    DeltaRefused,
+    /// The store of contexts does not work.
+    ContextStore,
     /// Every candidate answered 429.
     UpstreamRateLimited,
     /// No connection to any candidate could be made.
@@ -73,6 +91,15 @@ impl Kind {
         Kind::MissingModel,
         Kind::UnknownModel,
         Kind::ParameterRefused,
+        Kind::ContextConflict,
+        Kind::ContextBusy,
+        Kind::ContextNotFound,
+        Kind::ContextTooLong,
+        Kind::ContextLimit,
+        Kind::ContextPrecondition,
+        Kind::ContextProtocol,
+        Kind::DeltaRefused,
+        Kind::ContextStore,
         Kind::UpstreamRateLimited,
         Kind::UpstreamUnreachable,
         Kind::UpstreamTimeout,
@@ -87,12 +114,20 @@ impl Kind {
     pub const fn status(self) -> u16 {
         match self {
             Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => 401,
-            Kind::NotFound | Kind::UnknownModel => 404,
+            Kind::NotFound | Kind::UnknownModel | Kind::ContextNotFound => 404,
             Kind::MethodNotAllowed => 405,
             Kind::BodyTimeout => 408,
-            Kind::BodyTooLarge => 413,
+            Kind::ContextConflict | Kind::ContextBusy => 409,
+            Kind::ContextPrecondition => 412,
+            Kind::BodyTooLarge | Kind::ContextLimit => 413,
             Kind::UnsupportedMediaType => 415,
-            Kind::InvalidBody | Kind::MissingModel | Kind::ParameterRefused => 400,
+            Kind::DeltaRefused => 422,
+            Kind::InvalidBody
+            | Kind::MissingModel
+            | Kind::ParameterRefused
+            | Kind::ContextTooLong
+            | Kind::ContextProtocol => 400,
+            Kind::ContextStore => 503,
             Kind::UpstreamRateLimited => 429,
             Kind::ClientGone => 499,
             Kind::Internal => 500,
@@ -120,6 +155,15 @@ impl Kind {
             Kind::MissingModel => "missing_model",
             Kind::UnknownModel => "model_not_found",
             Kind::ParameterRefused => "parameter_refused",
+            Kind::ContextConflict => "context_conflict",
+            Kind::ContextBusy => "context_busy",
+            Kind::ContextNotFound => "context_not_found",
+            Kind::ContextTooLong => "context_too_long",
+            Kind::ContextLimit => "context_limit_exceeded",
+            Kind::ContextPrecondition => "context_precondition_failed",
+            Kind::ContextProtocol => "context_protocol_unsupported",
+            Kind::DeltaRefused => "context_delta_refused",
+            Kind::ContextStore => "context_store_unavailable",
             Kind::UpstreamRateLimited => "rate_limit_exceeded",
             Kind::UpstreamUnreachable => "upstream_unreachable",
             Kind::UpstreamTimeout => "upstream_timeout",
@@ -136,6 +180,8 @@ impl Kind {
     pub const fn may_pass_later(self) -> bool {
         match self {
             Kind::BodyTimeout
+            | Kind::ContextBusy
+            | Kind::ContextStore
             | Kind::UpstreamRateLimited
             | Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout
@@ -154,6 +200,13 @@ impl Kind {
             | Kind::InvalidBody
             | Kind::MissingModel
             | Kind::ParameterRefused
+            | Kind::ContextConflict
+            | Kind::ContextNotFound
+            | Kind::ContextTooLong
+            | Kind::ContextLimit
+            | Kind::ContextPrecondition
+            | Kind::ContextProtocol
+            | Kind::DeltaRefused
             | Kind::UpstreamCredential
             | Kind::ClientGone => false,
         }
@@ -174,9 +227,18 @@ impl Kind {
             | Kind::InvalidBody
             | Kind::MissingModel
             | Kind::ParameterRefused
+            | Kind::ContextBusy
+            | Kind::ContextConflict
+            | Kind::ContextNotFound
+            | Kind::ContextTooLong
+            | Kind::ContextLimit
+            | Kind::ContextPrecondition
+            | Kind::ContextProtocol
+            | Kind::DeltaRefused
             | Kind::ClientGone => "invalid_request_error",
             Kind::UpstreamRateLimited => "rate_limit_error",
-            Kind::UpstreamUnreachable
+            Kind::ContextStore
+            | Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout
             | Kind::UpstreamBroken
             | Kind::UpstreamCredential

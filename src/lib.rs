@@ -30,6 +30,8 @@ pub mod body;
 
 pub mod request;
 
+pub mod context;
+
 pub mod upstream;
 
 pub mod retry;

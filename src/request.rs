@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::Number;
 
 use crate::config::snapshot::{Key, Rewrite, Target};
-use crate::dialect::members::Members;
+use crate::dialect::members::{Member, Members};
 use crate::dialect::multipart::{self, Fields, MultipartError};
 use crate::dialect::openai::request::{
     BodyForm, Request as Wishes, RequestError, body_form, takes_stream_options,
@@ -119,6 +119,14 @@ impl<'a> Draft<'a> {
         match &self.form {
             Form::Json(wishes) => &wishes.model,
             Form::Multipart { model, .. } => model,
+        }
+    }
+
+    /// What the body says of a context, if anything.
+    pub fn context(&self) -> Option<&Member<'a>> {
+        match &self.form {
+            Form::Json(wishes) => wishes.members.get("context").filter(|member| !member.is_null()),
+            Form::Multipart { .. } => None,
         }
     }
 
@@ -271,7 +279,7 @@ fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<For
 }
 
 /// Whether a content type is this media type, whatever its parameters (RFC 9110, section 8.3.1).
-fn is_media_type(value: &HeaderValue, expected: &str) -> bool {
+pub fn is_media_type(value: &HeaderValue, expected: &str) -> bool {
     let value = value.as_bytes();
     let end = value.iter().position(|byte| *byte == b';').unwrap_or(value.len());
     value

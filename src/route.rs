@@ -1,5 +1,7 @@
 //! What a request asks for, and where it may go.
 
+pub mod contexts;
+
 use std::sync::Arc;
 
 use http::Method;
@@ -25,8 +27,11 @@ const ROUTES: [(&str, Operation); 9] = [
     ("/rerank", Operation::Rerank),
 ];
 
+/// Where a client learns what of the context protocol is spoken here.
+const PROTOCOL: &str = "/.well-known/context-protocol";
+
 /// A served request: by its method and path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
     /// To an upstream.
     Model(Operation),
@@ -34,13 +39,18 @@ pub enum Route<'a> {
     Models,
     /// `GET /v1/models/{id}`, answered here.
     OneModel(&'a str),
+    /// Everything below `/v1/contexts`, answered here.
+    Context(contexts::Place),
+    /// `GET /.well-known/context-protocol`, answered here and for everybody.
+    Protocol,
 }
 
 impl Route<'_> {
     /// The operation, for accounts.
-    pub const fn operation(self) -> Operation {
+    pub const fn operation(&self) -> Operation {
         match self {
-            Route::Model(operation) => operation,
+            Route::Model(operation) => *operation,
+            Route::Context(_) | Route::Protocol => Operation::Context,
             Route::Models | Route::OneModel(_) => Operation::Models,
         }
     }
@@ -51,6 +61,15 @@ impl Route<'_> {
 /// # Errors
 /// `NotFound` for a path that is not served, `MethodNotAllowed` for one that is.
 pub fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>> {
+    if let Some((id, actions)) = path.strip_prefix("/v1").and_then(contexts::at) {
+        let action = actions.iter().find(|(of, _)| of == method).map(|(_, action)| *action);
+        let place = |action| Route::Context(contexts::Place { id: id.into(), action });
+        return action.map(place).ok_or_else(|| wrong_method(method, path));
+    }
+    if path == PROTOCOL {
+        let is_get = *method == Method::GET;
+        return is_get.then_some(Route::Protocol).ok_or_else(|| wrong_method(method, path));
+    }
     let (route, allowed) = path.strip_prefix("/v1").and_then(by_path).ok_or_else(|| {
         Error::new(
             Kind::NotFound,
@@ -62,18 +81,30 @@ pub fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>> {
         )
     })?;
     if *method != allowed {
-        return Err(Error::new(
-            Kind::MethodNotAllowed,
-            format!("`{}` takes {allowed}, not {}.", path, crate::error::excerpt(method.as_str())),
-        ));
+        return Err(wrong_method(method, path));
     }
     Ok(route)
 }
 
-/// The method that a path takes; `None` where it is not served.
-pub fn allowed(path: &str) -> Option<Method> {
-    let (_, method) = path.strip_prefix("/v1").and_then(by_path)?;
-    Some(method)
+/// The methods that a path takes, joined by commas; `None` where it is not served.
+pub fn allowed(path: &str) -> Option<String> {
+    if path == PROTOCOL {
+        return Some(Method::GET.to_string());
+    }
+    let path = path.strip_prefix("/v1")?;
+    if let Some((_, actions)) = contexts::at(path) {
+        let methods: Vec<_> = actions.iter().map(|(method, _)| method.as_str()).collect();
+        return Some(methods.join(", "));
+    }
+    by_path(path).map(|(_, method)| method.to_string())
+}
+
+fn wrong_method(method: &Method, path: &str) -> Error {
+    let allowed = allowed(path).unwrap_or_default();
+    Error::new(
+        Kind::MethodNotAllowed,
+        format!("`{path}` takes {allowed}, not {}.", crate::error::excerpt(method.as_str())),
+    )
 }
 
 /// The path of an operation at an upstream, behind its base path.

@@ -27,6 +27,7 @@ use pingora::services::listening::Service;
 
 use crate::admin::{Admin, EndpointStatus};
 use crate::config::snapshot::{self, Snapshot};
+use crate::context::Contexts;
 use crate::proxy::Gateway;
 use crate::state::State;
 use crate::telemetry::access_log::AccessLog;
@@ -51,7 +52,8 @@ pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     let certificates = Arc::new(Certificates::load(&settings.listeners)?);
     let metrics = Arc::new(Metrics::new(settings.threads));
     let access_log = AccessLog::start(&snapshot.access_log, settings.threads, metrics.clone())?;
-    let state = State::new(snapshot, metrics, access_log).map_err(io::Error::other)?;
+    let contexts = Arc::new(Contexts::open(&snapshot.contexts.store, metrics.clone())?);
+    let state = State::new(snapshot, metrics, access_log, contexts).map_err(io::Error::other)?;
     let state = Arc::new(state);
     let reloader = Arc::new(Reloader::new(file.to_owned(), state.clone(), certificates.clone()));
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::config::snapshot::Snapshot;
+use crate::context::Contexts;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Pools, Registry, Unusable};
@@ -28,6 +29,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// One line for each request.
     pub access_log: AccessLog,
+    /// Conversations that live here: survive reloads.
+    pub contexts: Arc<Contexts>,
     /// Set once the listeners take connections and signals are heard.
     serving: AtomicBool,
     /// Set once the process is leaving: connections are closed behind their next answer, and
@@ -44,6 +47,7 @@ impl State {
         snapshot: Snapshot,
         metrics: Arc<Metrics>,
         access_log: AccessLog,
+        contexts: Arc<Contexts>,
     ) -> Result<Self, Unusable> {
         let registry = Arc::new(Registry::new(metrics.clone(), Instant::now()));
         let pools = registry.pools(&snapshot)?;
@@ -54,6 +58,7 @@ impl State {
             registry,
             metrics,
             access_log,
+            contexts,
             serving: AtomicBool::new(false),
             draining: Arc::default(),
         })

@@ -72,6 +72,30 @@ text_id! {
     EndpointId
 }
 
+text_id! {
+    /// A conversation's name, unique within its tenant.
+    ContextId
+}
+
+/// The state of a context: 1 at first, one more with every change.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct Version(pub u64);
+
+impl Version {
+    /// The version that follows.
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Tokens as an upstream counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tokens(pub u64);
@@ -133,6 +157,8 @@ pub enum Operation {
     Translation,
     /// `POST /v1/rerank`
     Rerank,
+    /// Everything below `/v1/contexts`
+    Context,
     /// `GET /v1/models` and `GET /v1/models/{id}`
     Models,
 }
@@ -149,6 +175,7 @@ impl Operation {
         Operation::Transcription,
         Operation::Translation,
         Operation::Rerank,
+        Operation::Context,
         Operation::Models,
     ];
 
@@ -164,6 +191,7 @@ impl Operation {
             Operation::Transcription => "transcription",
             Operation::Translation => "translation",
             Operation::Rerank => "rerank",
+            Operation::Context => "context",
             Operation::Models => "models",
         }
     }

@@ -8,7 +8,10 @@ use super::snapshot::{Listener, Server, Snapshot};
 /// What differs between the running snapshot and a new one, and stays as it was until an upgrade:
 /// one sentence each. Everything else in a snapshot is reloadable.
 pub fn listener_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
-    changes(&old.server, &new.server)
+    let mut changes = changes(&old.server, &new.server);
+    let mut compare = Compare { section: "contexts", changes: &mut changes };
+    compare.member("store", &old.contexts.store, &new.contexts.store);
+    changes
 }
 
 fn changes(old: &Server, new: &Server) -> Vec<String> {
@@ -30,7 +33,7 @@ fn changes(old: &Server, new: &Server) -> Vec<String> {
         upgrade_socket,
     } = old;
     let sockets = |listeners: &[Listener]| listeners.iter().map(socket).collect::<Vec<_>>();
-    let mut compare = Compare { changes: &mut changes };
+    let mut compare = Compare { section: "server", changes: &mut changes };
     compare.member("listeners", &sockets(listeners), &sockets(&new.listeners));
     compare.member("admin.address", &admin.address, &new.admin.address);
     compare.member("threads", threads, &new.threads);
@@ -49,14 +52,16 @@ fn changes(old: &Server, new: &Server) -> Vec<String> {
 }
 
 struct Compare<'a> {
+    section: &'static str,
     changes: &'a mut Vec<String>,
 }
 
 impl Compare<'_> {
     fn member<T: PartialEq + Debug>(&mut self, name: &str, old: &T, new: &T) {
         if old != new {
+            let section = self.section;
             self.changes
-                .push(format!("server.{name}: {old:?} stays in use, {new:?} needs an upgrade"));
+                .push(format!("{section}.{name}: {old:?} stays in use, {new:?} needs an upgrade"));
         }
     }
 }

@@ -6,6 +6,7 @@
 //! marks what no message may quote, `x-upgrade` what a reload cannot change. Types that may hold a
 //! secret have no derived `Debug`.
 
+pub mod contexts;
 pub mod rewrite;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::contexts::Contexts;
 use self::rewrite::{PromptMessage, Rewrite};
 
 /// Tollgate's configuration.
@@ -35,6 +37,9 @@ pub struct Raw {
     /// Retries that hold for every model that says nothing else.
     #[serde(default)]
     pub retry: Retry,
+    /// Conversations that live at the gateway: see docs/contexts.md.
+    #[serde(default)]
+    pub contexts: Contexts,
     /// Groups of model servers, by name.
     #[serde(default)]
     pub providers: BTreeMap<String, Provider>,
@@ -298,6 +303,8 @@ pub struct Model {
     /// What is changed in the body.
     #[serde(default)]
     pub rewrite: Rewrite,
+    /// The model's context window, in tokens: conversations that live at the gateway are cut to it. Default: none is known.
+    pub window_tokens: Option<u32>,
     /// Instead of the general retries, key by key.
     #[serde(default)]
     pub retry: Retry,

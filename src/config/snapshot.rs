@@ -4,6 +4,8 @@
 //! rules under it. Nothing here locks, counts or changes; live state (health, latency,
 //! in-flight counts) lies in `upstream`, keyed by [`EndpointId`].
 
+pub mod contexts;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +29,8 @@ pub struct Snapshot {
     pub access_log: AccessLog,
     /// Watching the file.
     pub reload: Reload,
+    /// Conversations that live at the gateway.
+    pub contexts: contexts::Contexts,
     /// Every endpoint of every provider: by the provider's name, then in the order of the file.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// What clients may ask for.
@@ -210,6 +214,8 @@ pub struct Model {
     pub balance: Balance,
     /// What is changed in the body.
     pub rewrite: Rewrite,
+    /// The model's context window, in tokens.
+    pub window_tokens: Option<u32>,
     /// Attempts and their bounds.
     pub retry: Retry,
     /// Times.

@@ -11,6 +11,8 @@ use pingora::{OrErr, Result};
 use tokio::time::Instant;
 
 use super::exchange::{Exchange, unprepared};
+use crate::context::turn::Turn;
+use crate::dialect::openai::capture::Capture;
 use crate::route;
 use crate::stream::{End, Meter};
 use crate::types::TokenUsage;
@@ -59,6 +61,8 @@ pub struct Attempt {
     first_byte: Option<Duration>,
     response_bytes: u64,
     meter: Option<Meter>,
+    /// Gathers the answer of a turn.
+    capture: Option<Capture>,
 }
 
 impl Attempt {
@@ -82,6 +86,7 @@ impl Attempt {
             first_byte: None,
             response_bytes: 0,
             meter: None,
+            capture: None,
         })
     }
 
@@ -113,7 +118,12 @@ impl Attempt {
         self.pick.answered(status, now.into_std());
         exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes, now);
         let meter = Meter::of(response, &exchange.request);
+        let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
+        self.capture = turn.and_then(|turn| capture(turn, response, &meter));
         *response = response_header(response, meter.is_stream(), request_id)?;
+        for (name, value) in turn.into_iter().flat_map(|turn| turn.headers()) {
+            response.insert_header(name, value)?;
+        }
         self.meter = Some(meter);
         Ok(())
     }
@@ -123,6 +133,9 @@ impl Attempt {
         let between_bytes = exchange.pool.model.timeouts.between_bytes;
         exchange.deadline.await_next_byte(between_bytes, Instant::now());
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        if let (Some(capture), Some(turn)) = (&mut self.capture, &exchange.turn) {
+            turn.answered(capture.feed(body.as_deref().unwrap_or_default(), end));
+        }
         self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end))
     }
 
@@ -152,6 +165,16 @@ impl Attempt {
         self.pick.report(outcome, retry_after, now.into_std());
         record
     }
+}
+
+/// What gathers the answer of a turn, where it is to be kept.
+fn capture(turn: &Turn, response: &ResponseHeader, meter: &Meter) -> Option<Capture> {
+    let length = response.headers.get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    turn.wants_answer().then(|| match meter.is_stream() {
+        true => Capture::stream(turn.answer_bytes_max),
+        false => Capture::whole(length, turn.answer_bytes_max),
+    })
 }
 
 /// The header that goes upstream: made anew, with what the endpoint wants and the few of the

@@ -9,17 +9,22 @@ use http::header::CONTENT_TYPE;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use super::contexts;
 use super::deadline::Deadline;
 use super::exchange::{Context, Exchange};
 use super::reply::Reply;
 use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
+use crate::context::ask::Asked;
+use crate::context::bounds;
+use crate::context::turn::Turn;
 use crate::dialect::openai::models::{self, Model};
 use crate::error::Result;
 use crate::request::{Draft, Request, Rewriting};
 use crate::route::{self, Route};
 use crate::state::{Active, State};
+use crate::types::Operation;
 use crate::upstream::{Pool, Tried};
 
 /// What follows.
@@ -39,18 +44,78 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     keep_alive(state, &active, session);
     let route = route::find(&session.req_header().method, session.req_header().uri.path())?;
     ctx.operation = Some(route.operation());
+    if route == Route::Protocol {
+        return Ok(Next::Reply(contexts::protocol(&active)));
+    }
     let caller = auth::authenticate(&session.req_header().headers, &active.snapshot, now)?;
     ctx.caller = Some(caller.clone());
-    let Route::Model(operation) = route else { return answer_models(route, &active, &caller) };
+    let operation = match route {
+        Route::Model(operation) => operation,
+        Route::Context(place) => {
+            let answer = contexts::serve(state, &active, (&caller, place), session);
+            return Box::pin(answer).await.map(Next::Reply);
+        }
+        route => return answer_models(&route, &active, &caller),
+    };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
-    let header = session.req_header();
-    let draft = Draft::read(operation, header.headers.get(CONTENT_TYPE), &body)?;
-    let pool = route::resolve(&active.pools, &caller, draft.model())?;
+    let about = About { active: &active, caller: &caller, operation, now };
+    let mut ready = ready(&about, session.req_header(), &body, ctx)?;
+    let mut turn = None;
+    if let Some(asked) = ready.asked.take() {
+        let begin = contexts::begin(state, &active, *asked, (&caller, &ready.pool.model), &body);
+        let (begun, body) = Box::pin(begin).await?;
+        turn = Some(begun);
+        ready = self::ready(&about, session.req_header(), &body, ctx)?;
+    }
+    Ok(Next::Forward(Box::new(exchange(ready, turn, ctx))))
+}
+
+/// What is known of a request beside its header and body.
+struct About<'a> {
+    active: &'a Active,
+    caller: &'a Key,
+    operation: Operation,
+    now: DateTime<Utc>,
+}
+
+/// A request that could go upstream.
+struct Ready {
+    pool: Arc<Pool>,
+    request: Request,
+    hash: Option<u64>,
+    /// What it asks of a context, which must be there first.
+    asked: Option<Box<Asked>>,
+}
+
+/// Reads a body and makes a request of it.
+fn ready(
+    about: &About<'_>,
+    header: &RequestHeader,
+    body: &Bytes,
+    ctx: &mut Context,
+) -> Result<Ready> {
+    let About { active, caller, operation, now } = *about;
+    let draft = Draft::read(operation, header.headers.get(CONTENT_TYPE), body)?;
+    let pool = route::resolve(&active.pools, caller, draft.model())?;
     ctx.model = pool.metrics().cloned();
-    let request = rewrite(draft, &pool, &caller, header, now)?;
-    let hash = hash(&pool, &request, &caller, header);
-    Ok(Next::Forward(Box::new(exchange(pool, request, hash, ctx))))
+    let asked = asked(about, header, &draft)?;
+    let request = rewrite(draft, &pool, caller, header, now)?;
+    let hash = hash(&pool, &request, caller, header);
+    Ok(Ready { pool, request, hash, asked })
+}
+
+fn asked(
+    about: &About<'_>,
+    header: &RequestHeader,
+    draft: &Draft<'_>,
+) -> Result<Option<Box<Asked>>> {
+    let rules = &about.active.snapshot.contexts;
+    if about.operation != Operation::Chat || !rules.enabled {
+        return Ok(None);
+    }
+    let asked = Asked::read(&header.headers, draft.context(), bounds(rules))?;
+    Ok(asked.map(Box::new))
 }
 
 /// Whether the connection is kept behind the answer, and how long: a leaving process keeps none,
@@ -63,7 +128,7 @@ fn keep_alive(state: &State, active: &Active, session: &mut Session) {
     }
 }
 
-fn answer_models(route: Route<'_>, active: &Active, caller: &Key) -> Result<Next> {
+fn answer_models(route: &Route<'_>, active: &Active, caller: &Key) -> Result<Next> {
     let body = match route {
         Route::OneModel(id) if active.pools.get(id).is_some() && caller.may_use(id) => {
             models::one(listed(id))
@@ -74,7 +139,7 @@ fn answer_models(route: Route<'_>, active: &Active, caller: &Key) -> Result<Next
             models::list(&names.into_iter().map(listed).collect::<Vec<_>>())
         }
     };
-    Ok(Next::Reply(Reply { body }))
+    Ok(Next::Reply(Reply::ok(body)))
 }
 
 /// A model as the list shows it. An alias has no date of its own.
@@ -82,7 +147,7 @@ fn listed(id: &str) -> Model<'_> {
     Model { id, created: 0, owned_by: "tollgate" }
 }
 
-async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
+pub async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
     let server = &active.snapshot.server;
     let limits = body::Limits { bytes_max: server.body_bytes_max, timeout: server.body_timeout };
     body::read(session, limits).await
@@ -119,7 +184,8 @@ fn hash(pool: &Pool, request: &Request, caller: &Key, header: &RequestHeader) ->
     })
 }
 
-fn exchange(pool: Arc<Pool>, request: Request, hash: Option<u64>, ctx: &Context) -> Exchange {
+fn exchange(ready: Ready, turn: Option<Arc<Turn>>, ctx: &Context) -> Exchange {
+    let Ready { pool, request, hash, asked: _ } = ready;
     pool.budget.deposit(ctx.started.into_std());
     let deadline = Arc::new(Deadline::new(ctx.started, pool.model.timeouts.total));
     Exchange {
@@ -132,5 +198,6 @@ fn exchange(pool: Arc<Pool>, request: Request, hash: Option<u64>, ctx: &Context)
         stale_retried: false,
         retry_after: None,
         hold: None,
+        turn,
     }
 }

@@ -1,8 +1,8 @@
 //! Answers that the gateway writes itself: model lists and errors.
 
 use bytes::Bytes;
-use http::HeaderName;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{ErrorSource, Result};
@@ -18,14 +18,26 @@ const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// An answer made here.
 pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Headers beside those of every answer.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// JSON.
     pub body: Bytes,
 }
 
 impl Reply {
-    /// Writes the answer with status 200.
+    /// A JSON answer that went well.
+    pub fn ok(body: Bytes) -> Self {
+        Self { status: 200, headers: Vec::new(), body }
+    }
+
+    /// Writes the answer.
     pub async fn send(self, session: &mut Session, ctx: &mut Context) -> Result<()> {
-        let header = header(200, self.body.len(), ctx)?;
+        let mut header = header(self.status, self.body.len(), ctx)?;
+        for (name, value) in self.headers {
+            header.insert_header(name, value)?;
+        }
         write(session, ctx, header, self.body).await
     }
 }
@@ -72,7 +84,7 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
         }
         Kind::MethodNotAllowed => {
             if let Some(allowed) = route::allowed(session.req_header().uri.path()) {
-                header.insert_header(ALLOW, allowed.as_str())?;
+                header.insert_header(ALLOW, allowed)?;
             }
         }
         Kind::BodyTooLarge | Kind::BodyTimeout => session.set_keepalive(None),

@@ -6,6 +6,7 @@
 //! make one. Samples are put together only when someone asks, by [`Metrics::render`].
 
 mod cells;
+mod contexts;
 mod page;
 mod render;
 mod slots;
@@ -18,6 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
+
+pub use self::contexts::{ContextMetrics, StoreCall, TurnEnd};
 
 use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::shard::{Sharded, thread_number};
@@ -42,6 +45,8 @@ pub struct Metrics {
     revision: AtomicU64,
     reloads: Counts<{ slots::RELOADS.len() }>,
     lost_lines: Counts<{ slots::LOSSES.len() }>,
+    /// Conversations that live at the gateway.
+    pub contexts: ContextMetrics,
     process: ProcessCollector,
 }
 
@@ -86,6 +91,7 @@ impl Metrics {
             revision: AtomicU64::new(0),
             reloads: Counts::default(),
             lost_lines: Counts::default(),
+            contexts: ContextMetrics::default(),
             process: ProcessCollector::for_self(),
         }
     }

@@ -36,6 +36,9 @@ pub(super) fn model(
         levels: levels(alias, &raw.candidates, &spot.key("candidates"), providers),
         balance: balance(raw, &spot),
         rewrite: rewrite::rewrite(&raw.rewrite, &spot.key("rewrite")),
+        window_tokens: raw.window_tokens.map(|tokens| {
+            limits::within(Some(tokens), 1, 1..=u32::MAX, &spot.key("window_tokens"))
+        }),
         retry: limits::retry(&raw.retry, &spot.key("retry"), &general.retry),
         timeouts: limits::bounded(timeouts),
     }

@@ -101,15 +101,22 @@ const fn class_of(kind: Kind) -> Class {
         Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
             Class::Authentication
         }
-        Kind::NotFound | Kind::UnknownModel => Class::NotFound,
-        Kind::BodyTooLarge => Class::TooLarge,
+        Kind::NotFound | Kind::UnknownModel | Kind::ContextNotFound => Class::NotFound,
+        Kind::BodyTooLarge | Kind::ContextLimit => Class::TooLarge,
         Kind::MethodNotAllowed
         | Kind::UnsupportedMediaType
         | Kind::BodyTimeout
         | Kind::InvalidBody
         | Kind::MissingModel
         | Kind::ParameterRefused
+        | Kind::ContextConflict
+        | Kind::ContextBusy
+        | Kind::ContextTooLong
+        | Kind::ContextPrecondition
+        | Kind::ContextProtocol
+        | Kind::DeltaRefused
         | Kind::ClientGone => Class::InvalidRequest,
+        Kind::ContextStore => Class::Overloaded,
         Kind::UpstreamRateLimited => Class::RateLimit,
         Kind::UpstreamTimeout => Class::Timeout,
         Kind::UpstreamUnreachable

@@ -45,7 +45,7 @@ pub enum RequestError {
 pub const fn body_form(operation: Operation) -> BodyForm {
     match operation {
         Operation::Transcription | Operation::Translation => BodyForm::Multipart,
-        Operation::Models => BodyForm::Empty,
+        Operation::Context | Operation::Models => BodyForm::Empty,
         Operation::Chat
         | Operation::Completion
         | Operation::Embedding

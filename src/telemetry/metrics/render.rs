@@ -21,6 +21,7 @@ pub(super) fn families(metrics: &Metrics) -> Vec<MetricFamily> {
         attempts(&mut page, &handles);
         endpoints(&mut page, &handles);
     }
+    metrics.contexts.families(&mut page);
     // CPU, memory, descriptors, threads.
     page.extend(metrics.process.collect());
     page.into_families()
