@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 
+use super::snapshot::contexts::ContextStore;
 use super::snapshot::{Listener, Server, Snapshot};
 
 /// What differs between the running snapshot and a new one, and stays as it was until an upgrade:
@@ -10,9 +11,27 @@ use super::snapshot::{Listener, Server, Snapshot};
 pub fn listener_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     let mut changes = changes(&old.server, &new.server);
     let mut compare = Compare { section: "contexts", changes: &mut changes };
-    compare.member("store", &old.contexts.store, &new.contexts.store);
+    for (name, of) in STORE {
+        compare.member(name, &of(&old.contexts.store), &of(&new.contexts.store));
+    }
     changes
 }
+
+/// The keys of a store of contexts, and what each of them says, as text.
+const STORE: [(&str, fn(&ContextStore) -> Option<String>); 3] = [
+    ("store.memory_bytes_max", |store| match store {
+        ContextStore::Memory { bytes_max } => Some(bytes_max.to_string()),
+        ContextStore::Embedded { .. } => None,
+    }),
+    ("store.path", |store| match store {
+        ContextStore::Embedded { path, .. } => Some(path.display().to_string()),
+        ContextStore::Memory { .. } => None,
+    }),
+    ("store.sync_ms", |store| match store {
+        ContextStore::Embedded { sync, .. } => Some(sync.as_millis().to_string()),
+        ContextStore::Memory { .. } => None,
+    }),
+];
 
 fn changes(old: &Server, new: &Server) -> Vec<String> {
     let mut changes = Vec::new();
