@@ -25,7 +25,9 @@ use chrono::Utc;
 use self::delta::Bounds;
 use self::lease::{Leases, LocalLease};
 use self::log::{Entry, Log};
+use self::store::embedded::Embedded;
 use self::store::memory::Memory;
+use self::store::valkey::{Settings, Valkey};
 use self::store::{Failure, Keep, Key, Lease, Store};
 use crate::config::snapshot::contexts::{ContextStore, Contexts as Rules};
 use crate::error::{Error, Kind, Result};
@@ -56,9 +58,22 @@ impl Contexts {
     pub fn open(store: &ContextStore, metrics: Arc<Metrics>) -> io::Result<Self> {
         let store: Arc<dyn Store> = match store {
             ContextStore::Memory { bytes_max } => Arc::new(Memory::new(*bytes_max)),
-            ContextStore::Embedded { .. } => return Err(io::Error::other("no such store")),
+            ContextStore::Valkey { url, prefix, timeout, lease } => {
+                let settings = Settings {
+                    url: url.expose().to_owned(),
+                    prefix: prefix.to_string(),
+                    timeout: *timeout,
+                    lease: *lease,
+                };
+                // What is said of the URL may quote a password.
+                let unusable = |_| io::Error::other("`contexts.store.url` is no address of Valkey");
+                Arc::new(Valkey::new(settings).map_err(unusable)?)
+            }
+            ContextStore::Embedded { path, sync } => Arc::new(Embedded::open(path, *sync)?),
         };
-        Ok(Self { store, leases: Leases::default(), metrics })
+        let contexts = Self { store, leases: Leases::default(), metrics };
+        contexts.take_stock();
+        Ok(contexts)
     }
 
     /// Takes a context's lease, behind whoever came before.
@@ -108,6 +123,11 @@ impl Contexts {
         let removed = self.store.remove(key).await.map_err(|failure| error(key, failure))?;
         self.take_stock();
         Ok(removed)
+    }
+
+    /// This process hands over to another one.
+    pub fn leave(&self) {
+        self.store.leave();
     }
 
     fn take_stock(&self) {

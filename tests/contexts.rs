@@ -1,5 +1,7 @@
 //! Turns of contexts: what goes upstream, what is kept, what a client sees, and who waits for whom.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use serde_json::{Value, json};
 use support::Method;
 use support::answer::{hang, json as whole, ok, sse, status};
@@ -26,16 +28,17 @@ async fn say(client: &Client, text: &str) -> Reply {
 }
 
 async fn stream(client: &Client, text: &str) -> Events {
-    let mut body = turn(text);
-    body["stream"] = true.into();
+    let messages = json!([{"role": "user", "content": text}]);
+    let body =
+        json!({"model": "demo", "stream": true, "context": {"id": "c"}, "messages": messages});
     Events::open(client.request(Method::POST, CHAT).json(&body)).await
 }
 
 /// Each message of a body as `role: content`.
 fn lines(body: &Value) -> Vec<String> {
-    let messages = body["messages"].as_array().expect("messages");
+    let messages = body.get("messages").and_then(Value::as_array).expect("messages");
     let line = |message: &Value| {
-        let text = |name: &str| message[name].as_str().unwrap_or("-").to_owned();
+        let text = |name| message.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
         format!("{}: {}", text("role"), text("content"))
     };
     messages.iter().map(line).collect()
@@ -315,7 +318,8 @@ async fn limits_are_told_before_anything_is_paid_for() {
         .set("contexts.answer_bytes_max", 1000)
         .start()
         .await;
-    let client = gateway.client();
+    // A stream that ends in an error ends its connection.
+    let client = Client::unpooled(gateway.url()).with_test_key();
     assert_eq!(say(&client, "one").await.status, 200);
     let full = say(&client, "two").await;
     full.assert_error(413, "context_limit_exceeded");

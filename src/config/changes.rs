@@ -17,19 +17,42 @@ pub fn listener_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     changes
 }
 
-/// The keys of a store of contexts, and what each of them says, as text.
-const STORE: [(&str, fn(&ContextStore) -> Option<String>); 3] = [
+/// What a store of contexts says under one of its keys, as text.
+type Said = fn(&ContextStore) -> Option<String>;
+
+/// The keys of a store of contexts.
+const STORE: [(&str, Said); 7] = [
     ("store.memory_bytes_max", |store| match store {
         ContextStore::Memory { bytes_max } => Some(bytes_max.to_string()),
-        ContextStore::Embedded { .. } => None,
+        _ => None,
     }),
     ("store.path", |store| match store {
         ContextStore::Embedded { path, .. } => Some(path.display().to_string()),
-        ContextStore::Memory { .. } => None,
+        _ => None,
     }),
     ("store.sync_ms", |store| match store {
         ContextStore::Embedded { sync, .. } => Some(sync.as_millis().to_string()),
-        ContextStore::Memory { .. } => None,
+        _ => None,
+    }),
+    // User and password stay out of it.
+    ("store.url", |store| match store {
+        ContextStore::Valkey { url, .. } => {
+            let url = url.expose();
+            Some(url.rsplit_once('@').map_or(url, |(_, server)| server).to_owned())
+        }
+        _ => None,
+    }),
+    ("store.prefix", |store| match store {
+        ContextStore::Valkey { prefix, .. } => Some(prefix.to_string()),
+        _ => None,
+    }),
+    ("store.timeout_ms", |store| match store {
+        ContextStore::Valkey { timeout, .. } => Some(timeout.as_millis().to_string()),
+        _ => None,
+    }),
+    ("store.lease_ms", |store| match store {
+        ContextStore::Valkey { lease, .. } => Some(lease.as_millis().to_string()),
+        _ => None,
     }),
 ];
 

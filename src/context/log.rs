@@ -160,14 +160,19 @@ impl Log {
         (place >= hidden).then(|| fold(self.entries.get(..=place).unwrap_or_default()))
     }
 
+    /// Whether so many entries are to be compacted.
+    pub fn is_due(entries: usize, versions_max: usize) -> bool {
+        entries > versions_max.max(1) + versions_max / 4
+    }
+
     /// Folds the oldest versions into one once there are a quarter more than `versions_max`: so
     /// each message is moved a few times at most. The folded entry, where there is one, replaces
     /// all up to its version.
     pub fn compact(&mut self, versions_max: usize) -> Option<&Entry> {
-        let versions_max = versions_max.max(1);
-        if self.entries.len() <= versions_max + versions_max / 4 {
+        if !Self::is_due(self.entries.len(), versions_max) {
             return None;
         }
+        let versions_max = versions_max.max(1);
         let rest = self.entries.split_off(self.entries.len() - versions_max + 1);
         let last = self.entries.last().map(|entry| (entry.version, entry.at));
         let (version, at) = last?;

@@ -4,8 +4,10 @@
 //! tenant's context. It compares versions when it appends, and it knows nothing of turns, prompts
 //! or HTTP. Whoever writes holds the context's lease.
 
+pub mod embedded;
 pub mod memory;
 mod shares;
+pub mod valkey;
 
 use std::fmt;
 use std::sync::Arc;
@@ -90,7 +92,7 @@ pub trait Store: Send + Sync {
 
     /// Whether the tenant has room for a version behind this one (0: for a further context), so that
     /// a turn need not be paid for in vain. What [`Self::append`] says is what counts.
-    fn room(&self, key: &Key, base: Version, keep: &Keep) -> Result<(), Failure>;
+    async fn room(&self, key: &Key, base: Version, keep: &Keep) -> Result<(), Failure>;
 
     /// Removes a context; false where there was none.
     async fn remove(&self, key: &Key) -> Result<bool, Failure>;
@@ -100,11 +102,24 @@ pub trait Store: Send + Sync {
         Ok(None)
     }
 
+    /// This process hands over to another one: no turn begins here any more, and when the last one
+    /// has ended, what cannot be shared is given up.
+    fn leave(&self) {}
+
     /// How much is held, where the store knows.
     fn stock(&self) -> Option<Stock>;
 }
 
 impl Keep {
+    /// Nothing at all.
+    pub const NOTHING: Self = Self {
+        ttl: Duration::ZERO,
+        versions_max: 0,
+        context_bytes_max: 0,
+        tenant_contexts_max: 0,
+        tenant_bytes_max: 0,
+    };
+
     /// When a context expires that was changed at this moment.
     pub fn expires(&self, at: i64) -> i64 {
         at.saturating_add(i64::try_from(self.ttl.as_millis()).unwrap_or(i64::MAX))

@@ -111,7 +111,8 @@ impl Contexts {
         let messages = [stored, coming.messages.iter().collect()].concat();
         if lease.is_some() {
             check_room(&key, log.as_deref(), messages.len(), rules)?;
-            self.store.room(&key, base, &keep).map_err(|failure| error(&key, failure))?;
+            let room = self.store.room(&key, base, &keep).await;
+            room.map_err(|failure| error(&key, failure))?;
         }
         let fitting = Fitting {
             tokens_max: coming.tokens_max,

@@ -127,6 +127,14 @@ impl Gateway {
         self.ready().await;
     }
 
+    /// Kills the process, as a power cut would, and starts another one in its place.
+    pub async fn crash(&mut self) {
+        self.process.signal("KILL");
+        eventually("the process to be gone", async || self.process.exit()).await;
+        self.process = Process::spawn(self.directory(), "restarted", &["run"]);
+        self.ready().await;
+    }
+
     /// Whether a process that was told to leave still runs.
     pub fn is_draining(&mut self) -> bool {
         self.leaving.iter_mut().any(|process| process.exit().is_none())

@@ -1,13 +1,17 @@
 //! Conversations that live at the gateway: their store and their bounds.
 
-use super::Surroundings;
 use super::limits::{millis, seconds, within};
+use super::{Surroundings, secret};
+use crate::config::raw::SecretRef;
 use crate::config::raw::contexts as raw;
 use crate::config::snapshot::contexts::{ContextStore, ContextWindow, Contexts, WindowStrategy};
 use crate::config::spot::Spot;
 
 const COUNT_MAX: usize = 1_000_000_000;
 const BYTES_MAX: usize = 1 << 40;
+
+/// How an address of Valkey begins.
+const SCHEMES: [&str; 5] = ["redis", "rediss", "valkey", "valkeys", "redis+unix"];
 
 /// Reads the `contexts` part.
 pub(super) fn contexts(
@@ -48,20 +52,64 @@ pub(super) fn contexts(
     }
 }
 
+/// The store that is named: by `url`, by `path`, or by neither. What belongs to another one would have
+/// no effect, and is refused.
 fn store(raw: &raw::ContextStore, spot: &Spot<'_>, around: &Surroundings<'_>) -> ContextStore {
-    let bytes_max =
-        within(raw.memory_bytes_max, 256 << 20, 1..=BYTES_MAX, &spot.key("memory_bytes_max"));
-    let sync = millis(raw.sync_ms, 10, &spot.key("sync_ms"));
-    let Some(path) = &raw.path else {
-        if raw.sync_ms.is_some() {
-            spot.key("sync_ms").refuse("has no effect without `path`");
+    let (in_memory, on_disk) = (raw.memory_bytes_max.is_some(), raw.sync_ms.is_some());
+    let in_valkey = [
+        ("prefix", raw.prefix.is_some()),
+        ("timeout_ms", raw.timeout_ms.is_some()),
+        ("lease_ms", raw.lease_ms.is_some()),
+    ];
+    let refuse = |is_there: bool, name: &str, why: &str| {
+        if is_there {
+            spot.key(name).refuse(format!("has no effect {why}"));
         }
-        return ContextStore::Memory { bytes_max };
     };
-    if raw.memory_bytes_max.is_some() {
-        spot.key("memory_bytes_max").refuse("has no effect beside `path`");
+    if let Some(url) = &raw.url {
+        refuse(raw.path.is_some(), "path", "beside `url`");
+        refuse(in_memory, "memory_bytes_max", "beside `url`");
+        refuse(on_disk, "sync_ms", "beside `url`");
+        return valkey(raw, url, spot, around);
     }
-    ContextStore::Embedded { path: around.new_directory(path, &spot.key("path")), sync }
+    for (name, is_there) in in_valkey {
+        refuse(is_there, name, "without `url`");
+    }
+    if let Some(path) = &raw.path {
+        refuse(in_memory, "memory_bytes_max", "beside `path`");
+        let sync = millis(raw.sync_ms, 10, &spot.key("sync_ms"));
+        return ContextStore::Embedded {
+            path: around.new_directory(path, &spot.key("path")),
+            sync,
+        };
+    }
+    refuse(on_disk, "sync_ms", "without `path`");
+    let place = spot.key("memory_bytes_max");
+    ContextStore::Memory {
+        bytes_max: within(raw.memory_bytes_max, 256 << 20, 1..=BYTES_MAX, &place),
+    }
+}
+
+fn valkey(
+    raw: &raw::ContextStore,
+    url: &SecretRef,
+    spot: &Spot<'_>,
+    around: &Surroundings<'_>,
+) -> ContextStore {
+    let place = spot.key("url");
+    let url = secret::secret(url, &place, around).unwrap_or_else(|| String::new().into());
+    let scheme = url.expose().split(':').next().unwrap_or_default();
+    if !url.expose().is_empty() && !SCHEMES.contains(&scheme) {
+        place.refuse("is no address of Valkey, such as `redis://127.0.0.1:6379/0`");
+    }
+    let prefix = raw.prefix.as_deref().unwrap_or("tollgate");
+    super::name(prefix, &spot.key("prefix"));
+    ContextStore::Valkey {
+        url,
+        prefix: prefix.into(),
+        timeout: millis(raw.timeout_ms, 2000, &spot.key("timeout_ms")),
+        lease: millis(raw.lease_ms, 15_000, &spot.key("lease_ms")),
+    }
 }
 
 fn window(raw: &raw::ContextWindow, or: ContextWindow, spot: &Spot<'_>) -> ContextWindow {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::SecretRef;
+
 /// Conversations that live at the gateway: see docs/contexts.md.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +54,18 @@ pub struct ContextStore {
     /// On disk: milliseconds after which what was written survives a power cut. It survives the end of the process at once. Default 10.
     #[schemars(extend("x-upgrade" = true))]
     pub sync_ms: Option<u64>,
+    /// In Valkey or Redis, for several gateways: `redis://host:6379/0`, `rediss://` for TLS, with user and password where they are needed.
+    #[schemars(extend("x-upgrade" = true))]
+    pub url: Option<SecretRef>,
+    /// In Valkey: what every key begins with. Default tollgate.
+    #[schemars(extend("x-upgrade" = true))]
+    pub prefix: Option<String>,
+    /// In Valkey: milliseconds for a connection and for a command. Default 2000.
+    #[schemars(extend("x-upgrade" = true))]
+    pub timeout_ms: Option<u64>,
+    /// In Valkey: milliseconds after which a turn of a gateway that was killed stands in nobody's way. Default 15000.
+    #[schemars(extend("x-upgrade" = true))]
+    pub lease_ms: Option<u64>,
 }
 
 /// How a conversation is fitted to the model.

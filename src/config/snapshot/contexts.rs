@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::types::Secret;
+
 /// Conversations that live at the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Contexts {
     /// Whether they are served.
     pub enabled: bool,
@@ -59,7 +61,7 @@ impl Default for Contexts {
 }
 
 /// Where contexts are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum ContextStore {
     /// In this process's memory, at most so many bytes.
     Memory {
@@ -72,6 +74,17 @@ pub enum ContextStore {
         path: PathBuf,
         /// After this time at most, what was written survives a power cut.
         sync: Duration,
+    },
+    /// In Valkey or Redis.
+    Valkey {
+        /// With user and password where they are needed.
+        url: Secret,
+        /// What every key begins with.
+        prefix: Box<str>,
+        /// The longest time for a connection, and for a command.
+        timeout: Duration,
+        /// After this time a lease that is not renewed is free.
+        lease: Duration,
     },
 }
 

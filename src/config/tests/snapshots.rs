@@ -158,7 +158,7 @@ models:
     let defaults: Vec<_> = rewrite.defaults.iter().map(|(name, json)| (&**name, &**json)).collect();
     assert_eq!(defaults, [("stop", "[\"a\",null]"), ("temperature", "0.5")]);
     assert_eq!(rewrite.caps, [("max_tokens".into(), 100.into())]);
-    assert_eq!(rewrite.refuse, ["tools".into()]);
+    assert_eq!(rewrite.refuse, [Box::<str>::from("tools")]);
     assert!(snapshot.models["n"].rewrite.is_empty());
 }
 
@@ -255,10 +255,13 @@ fn what_needs_an_upgrade_is_what_the_schema_marks() {
          contexts: {store: {path: /tmp/contexts, sync_ms: 5}}",
     );
     assert!(listener_changes(&old, &old).is_empty());
-    let changes = listener_changes(&old, &new);
+    let valkey = snapshot("contexts: {store: {url: {value: 'redis://h'}, prefix: p}}");
+    let mut changes = listener_changes(&old, &new);
+    changes.extend(listener_changes(&new, &valkey));
     let mut named: Vec<_> =
         changes.iter().map(|change| change.split([':', ',']).next().unwrap().to_owned()).collect();
     named.sort();
+    named.dedup();
     let keys = keys_of_the_schema();
     let marked = keys.iter().filter(|key| key.upgrade).map(|key| key.paths[0].clone());
     let marked: Vec<_> = marked.filter(|path| !path.contains("[]")).collect();

@@ -74,7 +74,7 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn room(&self, key: &Key, base: Version, keep: &Keep) -> Result<(), Failure> {
+    async fn room(&self, key: &Key, base: Version, keep: &Keep) -> Result<(), Failure> {
         let is_new = base == Version(0);
         self.held().shares.admit(&key.tenant, is_new, 0, keep).map_err(Failure::Full)
     }
