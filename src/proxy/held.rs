@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, stream};
 use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -239,8 +239,9 @@ impl CustomSession for Held {
         Ok(())
     }
 
+    /// There are no messages beside request and answer; Pingora wants their ends all the same.
     fn take_custom_message_reader(&mut self) -> Option<MessageReader> {
-        None
+        Some(Box::new(stream::empty()))
     }
 
     fn restore_custom_message_reader(&mut self, _reader: MessageReader) -> Result<()> {
@@ -248,7 +249,7 @@ impl CustomSession for Held {
     }
 
     fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
-        None
+        Some(Box::new(()))
     }
 
     fn restore_custom_message_writer(&mut self, _: Box<dyn CustomMessageWrite>) -> Result<()> {
