@@ -57,6 +57,10 @@ pub enum Kind {
     DeltaRefused,
     /// The store of contexts does not work.
     ContextStore,
+    /// No provider of the model serves what is asked for.
+    UnsupportedOperation,
+    /// What the model's provider cannot be told, where the configuration refuses to leave it out.
+    Untranslatable,
     /// Every candidate answered 429.
     UpstreamRateLimited,
     /// No connection to any candidate could be made.
@@ -100,6 +104,8 @@ impl Kind {
         Kind::ContextProtocol,
         Kind::DeltaRefused,
         Kind::ContextStore,
+        Kind::UnsupportedOperation,
+        Kind::Untranslatable,
         Kind::UpstreamRateLimited,
         Kind::UpstreamUnreachable,
         Kind::UpstreamTimeout,
@@ -125,6 +131,8 @@ impl Kind {
             Kind::InvalidBody
             | Kind::MissingModel
             | Kind::ParameterRefused
+            | Kind::UnsupportedOperation
+            | Kind::Untranslatable
             | Kind::ContextTooLong
             | Kind::ContextProtocol => 400,
             Kind::ContextStore => 503,
@@ -164,6 +172,8 @@ impl Kind {
             Kind::ContextProtocol => "context_protocol_unsupported",
             Kind::DeltaRefused => "context_delta_refused",
             Kind::ContextStore => "context_store_unavailable",
+            Kind::UnsupportedOperation => "unsupported_operation",
+            Kind::Untranslatable => "untranslatable",
             Kind::UpstreamRateLimited => "rate_limit_exceeded",
             Kind::UpstreamUnreachable => "upstream_unreachable",
             Kind::UpstreamTimeout => "upstream_timeout",
@@ -207,6 +217,8 @@ impl Kind {
             | Kind::ContextPrecondition
             | Kind::ContextProtocol
             | Kind::DeltaRefused
+            | Kind::UnsupportedOperation
+            | Kind::Untranslatable
             | Kind::UpstreamCredential
             | Kind::ClientGone => false,
         }
@@ -235,6 +247,8 @@ impl Kind {
             | Kind::ContextPrecondition
             | Kind::ContextProtocol
             | Kind::DeltaRefused
+            | Kind::UnsupportedOperation
+            | Kind::Untranslatable
             | Kind::ClientGone => "invalid_request_error",
             Kind::UpstreamRateLimited => "rate_limit_error",
             Kind::ContextStore

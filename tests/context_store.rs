@@ -1,5 +1,7 @@
 //! Contexts on disk: what a client has seen is there after a crash, and an upgrade loses nothing.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,6 +57,17 @@ async fn ask(client: &Client, id: &str, stream: bool) -> Option<u64> {
     is_whole.then(|| version?.to_str().ok()?.parse().ok()).flatten()
 }
 
+/// Takes turns from version `last` on, until an answer does not come; the last version that did.
+async fn speak(client: Client, id: String, mut last: u64, count: Arc<AtomicUsize>) -> u64 {
+    while let Some(version) = ask(&client, &id, last % 2 == 0).await {
+        // What was kept when the process was killed may not have been seen.
+        assert!(version == last + 1 || version == last + 2, "{last}, {version}");
+        last = version;
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    last
+}
+
 #[tokio::test]
 async fn what_a_client_has_seen_survives_every_crash() {
     let model = upstream().await;
@@ -65,16 +78,8 @@ async fn what_a_client_has_seen_survives_every_crash() {
         let count = Arc::new(AtomicUsize::new(0));
         let speakers: Vec<_> = (0..CONTEXTS)
             .map(|number| {
-                let (client, count, mut last) = (client(&url), count.clone(), seen[number]);
-                tokio::spawn(async move {
-                    let id = format!("c-{number}");
-                    while let Some(version) = ask(&client, &id, last % 2 == 0).await {
-                        assert!(version == last + 1 || version == last + 2, "{last}, {version}");
-                        last = version;
-                        count.fetch_add(1, Ordering::Relaxed);
-                    }
-                    last
-                })
+                let (id, last) = (format!("c-{number}"), seen[number]);
+                tokio::spawn(speak(client(&url), id, last, count.clone()))
             })
             .collect();
         eventually("turns to be acknowledged", async || {

@@ -4,7 +4,6 @@
 pub mod answer;
 pub mod capture;
 pub mod error;
-pub mod models;
 pub mod request;
 pub mod stream;
 

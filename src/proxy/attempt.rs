@@ -3,21 +3,27 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{OrErr, Result};
 use tokio::time::Instant;
 
-use super::exchange::{Exchange, unprepared};
+use super::exchange::Exchange;
+use super::losses;
 use crate::context::turn::Turn;
+use crate::dialect::ir::loss::Loss;
+use crate::dialect::ir::{Dialect, Reply};
 use crate::dialect::openai::capture::Capture;
-use crate::route;
-use crate::stream::{End, Meter};
+use crate::error::{Error, Kind};
+use crate::request::outgoing::Outgoing;
+use crate::stream::{End, Meter, Passage};
 use crate::types::TokenUsage;
 use crate::upstream::Pick;
-use crate::usage::{AttemptRecord, Outcome};
+use crate::usage::{AttemptRecord, Outcome, Translation};
 
 /// The client's headers that go upstream. Everything else stays here: credentials above all.
 const REQUEST_HEADERS: [HeaderName; 8] = [
@@ -45,14 +51,24 @@ const RESPONSE_HEADERS: [HeaderName; 9] = [
     HeaderName::from_static("openai-processing-ms"),
 ];
 
+/// The client's headers that go upstream where both speak Anthropic's dialect.
+const ANTHROPIC_HEADERS: [HeaderName; 2] =
+    [ANTHROPIC_VERSION, HeaderName::from_static("anthropic-beta")];
+
+/// Anthropic refuses requests without.
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// The version that translations write, and that stands where the client says none.
+const ANTHROPIC_VERSION_WRITTEN: HeaderValue = HeaderValue::from_static("2023-06-01");
+
 /// Under this name each request and answer carries the request's id.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A try at one endpoint.
 pub struct Attempt {
     pick: Pick,
-    /// The body sent: the client's, rewritten for the model asked for here.
-    pub body: Bytes,
+    /// What is sent: the client's body, rewritten or translated for the model asked for here.
+    pub outgoing: Outgoing,
     started: Instant,
     /// Whether the connection had been used before; `None` until there is one.
     pub reused: Option<bool>,
@@ -66,20 +82,18 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Picks an endpoint and rewrites the body for it.
+    /// Picks an endpoint and makes the body for it.
     ///
     /// # Errors
-    /// `Internal` where the alias has no endpoint at all, which the configuration rules out.
-    pub fn start(exchange: &mut Exchange) -> Result<Self> {
+    /// `Internal` where the alias has no endpoint at all, which the configuration rules out; the
+    /// client's, where its body cannot be translated.
+    pub fn start(exchange: &mut Exchange) -> std::result::Result<Self, Error> {
         let started = Instant::now();
-        let pick = exchange.pool.pick(exchange.hash, &mut exchange.tried, started.into_std());
-        let pick = pick.ok_or_else(unprepared)?;
+        let (pick, outgoing) = pick(exchange, started)?;
         exchange.attempts_made += 1;
-        let body = exchange.request.body_for(pick.target());
-        let body = body.or_err(pingora::ErrorType::InternalError, "rewriting the body")?;
         Ok(Self {
             pick,
-            body,
+            outgoing,
             started,
             reused: None,
             status: None,
@@ -117,11 +131,22 @@ impl Attempt {
         self.status = Some(status);
         self.pick.answered(status, now.into_std());
         exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes, now);
-        let meter = Meter::of(response, &exchange.request);
+        let passage = Passage {
+            request: &exchange.request,
+            from: self.outgoing.dialect,
+            translated: self.outgoing.translated,
+            reply: Reply {
+                id: request_id.to_str().unwrap_or_default(),
+                created: exchange.created,
+                model: exchange.pool.model.alias.as_str(),
+            },
+        };
+        let meter = Meter::of(response, &passage);
+        *response = response_header(response, &meter, request_id)?;
         let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
         self.capture = turn.and_then(|turn| capture(turn, response, &meter));
-        *response = response_header(response, meter.is_stream(), request_id)?;
-        for (name, value) in turn.into_iter().flat_map(|turn| turn.headers()) {
+        let of_turn = turn.into_iter().flat_map(|turn| turn.headers());
+        for (name, value) in losses::headers(&self.outgoing.losses).into_iter().chain(of_turn) {
             response.insert_header(name, value)?;
         }
         self.meter = Some(meter);
@@ -133,15 +158,33 @@ impl Attempt {
         let between_bytes = exchange.pool.model.timeouts.between_bytes;
         exchange.deadline.await_next_byte(between_bytes, Instant::now());
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        if let (Some(capture), Some(turn)) = (&mut self.capture, &exchange.turn) {
+        let told = self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end));
+        // What the client gets is a chat completion, whatever the upstream speaks.
+        if let (Some(capture), Some(turn), End::Fine) = (&mut self.capture, &exchange.turn, &told) {
             turn.answered(capture.feed(body.as_deref().unwrap_or_default(), end));
         }
-        self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end))
+        told
     }
 
-    /// Whether the answer is a stream of events.
-    pub fn sends_events(&self) -> bool {
-        self.meter.as_ref().is_some_and(Meter::is_stream)
+    /// What could not be carried so far, of the request and of the answer.
+    pub fn losses(&mut self) -> &[Loss] {
+        let told = self.meter.as_mut().map(Meter::losses).unwrap_or_default();
+        for loss in told {
+            if !self.outgoing.losses.contains(&loss) {
+                self.outgoing.losses.push(loss);
+            }
+        }
+        &self.outgoing.losses
+    }
+
+    /// Whether nothing goes to the client before the whole answer was read.
+    pub fn waits(&self) -> bool {
+        self.meter.as_ref().is_some_and(Meter::waits)
+    }
+
+    /// What reads the answer, once there is one.
+    pub fn take_meter(&mut self) -> Option<Meter> {
+        self.meter.take()
     }
 
     /// The tokens that the answer reported so far.
@@ -152,14 +195,17 @@ impl Attempt {
     /// Reports the outcome to the endpoint's health, and says what the attempt was.
     pub fn end(self, outcome: Outcome, retry_after: Option<Duration>) -> AttemptRecord {
         let now = Instant::now();
+        let Outgoing { body, dialect, translated, losses } = self.outgoing;
+        let translation = translated.then(|| Box::new(Translation { upstream: dialect, losses }));
         let record = AttemptRecord {
             target: self.pick.metrics().clone(),
             model: self.pick.target().model.clone(),
             outcome,
+            translation,
             reused: self.reused,
             first_byte: self.first_byte,
             total: now.saturating_duration_since(self.started),
-            request_bytes: self.body.len() as u64,
+            request_bytes: body.len() as u64,
             response_bytes: self.response_bytes,
         };
         self.pick.report(outcome, retry_after, now.into_std());
@@ -177,6 +223,31 @@ fn capture(turn: &Turn, response: &ResponseHeader, meter: &Meter) -> Option<Capt
     })
 }
 
+/// A target that serves what is asked (that one does was made sure of before), and what is sent to it.
+/// Where losses are refused, targets that would lose something are passed over; if all would, the
+/// request is refused.
+fn pick(exchange: &mut Exchange, now: Instant) -> std::result::Result<(Pick, Outgoing), Error> {
+    let Exchange { pool, request, hash, tried, .. } = exchange;
+    let mut refusal = None;
+    for _ in 0..pool.len() {
+        let pick = pool.pick(*hash, tried, now.into_std()).ok_or_else(nowhere)?;
+        if !request.is_served_by(&pick.target().endpoint) {
+            continue;
+        }
+        let outgoing = request.outgoing(pick.target())?;
+        match losses::refused(&pool.model, &outgoing) {
+            Some(error) => refusal = Some(error),
+            None => return Ok((pick, outgoing)),
+        }
+    }
+    Err(refusal.unwrap_or_else(nowhere))
+}
+
+fn nowhere() -> Error {
+    Error::new(Kind::Internal, "The gateway failed; the request id names the case in its log.")
+        .because("the alias has no endpoint")
+}
+
 /// The header that goes upstream: made anew, with what the endpoint wants and the few of the
 /// client's headers that are allowed.
 pub fn request_header(
@@ -186,19 +257,28 @@ pub fn request_header(
     request_id: &HeaderValue,
 ) -> Result<RequestHeader> {
     exchange.deadline.await_first_byte(exchange.pool.model.timeouts.first_byte, Instant::now());
-    let endpoint = &attempt.pick.target().endpoint;
-    let path =
-        format!("{}{}", endpoint.base_path, route::upstream_path(exchange.request.operation));
+    let target = attempt.pick.target();
+    let (endpoint, outgoing) = (&target.endpoint, &attempt.outgoing);
+    let path = exchange.request.upstream_path(target, outgoing.dialect);
     let size = REQUEST_HEADERS.len() + endpoint.headers.len() + 4;
     let mut header = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(size))?;
     header.insert_header(HOST, endpoint.authority.clone())?;
+    let anthropic = outgoing.dialect == Dialect::Anthropic;
+    if anthropic {
+        header.insert_header(ANTHROPIC_VERSION, ANTHROPIC_VERSION_WRITTEN)?;
+    }
+    if outgoing.translated {
+        header.insert_header(ACCEPT_ENCODING, "identity")?;
+    }
+    let own =
+        |name: &HeaderName| !outgoing.translated && anthropic && ANTHROPIC_HEADERS.contains(name);
     for (name, value) in &client.headers {
-        if REQUEST_HEADERS.contains(name) {
+        if REQUEST_HEADERS.contains(name) || own(name) {
             header.insert_header(name.clone(), value.clone())?;
         }
     }
     header.insert_header(CONTENT_TYPE, exchange.request.content_type.clone())?;
-    header.insert_header(CONTENT_LENGTH, attempt.body.len())?;
+    header.insert_header(CONTENT_LENGTH, outgoing.body.len())?;
     header.insert_header(X_REQUEST_ID, request_id.clone())?;
     for (name, value) in &endpoint.headers {
         header.insert_header(name.clone(), value.clone())?;
@@ -206,18 +286,20 @@ pub fn request_header(
     Ok(header)
 }
 
-/// The header that reaches the client. A stream's length is not known: events may be cut out.
+/// The header that reaches the client. A stream's length is not known: events may be cut out; nor is
+/// that of what is translated.
 fn response_header(
     upstream: &ResponseHeader,
-    is_stream: bool,
+    meter: &Meter,
     request_id: &HeaderValue,
 ) -> Result<ResponseHeader> {
+    let length_is_unknown = meter.is_stream() || meter.waits();
     let size = Some(RESPONSE_HEADERS.len() + 2);
     let mut header = ResponseHeader::build_no_case(upstream.status, size)?;
     let mut has_length = false;
     for (name, value) in &upstream.headers {
         let is_length = name == CONTENT_LENGTH;
-        if RESPONSE_HEADERS.contains(name) && !(is_length && is_stream) {
+        if RESPONSE_HEADERS.contains(name) && !(is_length && length_is_unknown) {
             has_length |= is_length;
             header.insert_header(name.clone(), value.clone())?;
         }
@@ -226,6 +308,9 @@ fn response_header(
     let bodiless = matches!(upstream.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !has_length && !bodiless {
         header.insert_header(TRANSFER_ENCODING, "chunked")?;
+    }
+    if let Some(media_type) = meter.content_type() {
+        header.insert_header(CONTENT_TYPE, media_type)?;
     }
     header.insert_header(X_REQUEST_ID, request_id.clone())?;
     header.set_version(upstream.version);

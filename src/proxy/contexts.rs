@@ -5,29 +5,56 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use serde_json::json;
 
 use super::prepare::read_body;
 use super::reply::Reply;
+use crate::config::snapshot::contexts::Contexts as Rules;
 use crate::config::snapshot::{Key as Caller, Model};
-use crate::context::ask::{self, Asked, CONTEXT_PROTOCOL, PROTOCOL_VERSION};
+use crate::context::ask::{self, Asked, CONTEXT_PROTOCOL, PROTOCOL_VERSION, X_CONTEXT_ID};
 use crate::context::delta::Delta;
 use crate::context::message;
 use crate::context::resource::Shown;
 use crate::context::store::Key;
 use crate::context::turn::{Coming, Turn};
 use crate::context::{bounds, tokens};
+use crate::dialect::ir::Dialect;
 use crate::dialect::members::{Member, Members};
 use crate::dialect::splice::{ObjectEdit, Splice};
 use crate::error::{Error, Kind, Result};
 use crate::request::is_media_type;
+use crate::route::Call;
 use crate::route::contexts::{Action, Place};
 use crate::state::{Active, State};
-use crate::types::Version;
+use crate::types::{Operation, Version};
 
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// What a request asks of a context.
+///
+/// # Errors
+/// Those of [`Asked::read`], and `InvalidBody` where a turn is asked for that is no chat completion.
+pub fn asked(
+    rules: &Rules,
+    call: &Call,
+    header: &RequestHeader,
+    member: Option<&Member<'_>>,
+) -> Result<Option<Box<Asked>>> {
+    if !rules.enabled {
+        return Ok(None);
+    }
+    if call.operation != Operation::Chat || call.dialect != Dialect::Chat {
+        let text = "A turn of a context is a POST to /v1/chat/completions.";
+        let named = header.headers.get(X_CONTEXT_ID);
+        let refused = || Err(Error::new(Kind::InvalidBody, text).param("X-Context-Id"));
+        return named.map_or(Ok(None), |_| refused());
+    }
+    let asked = Asked::read(&header.headers, member, bounds(rules))?;
+    Ok(asked.map(Box::new))
+}
 
 /// Begins a turn: the body that comes back has the whole prompt in place of the request's own
 /// messages, and no member `context`.
@@ -183,7 +210,7 @@ fn answer(
 ) -> Reply {
     let protocol = (CONTEXT_PROTOCOL, HeaderValue::from_static(PROTOCOL_VERSION));
     let headers = headers.into_iter().chain([protocol]).collect();
-    Reply { status, headers, body: Bytes::from(body) }
+    Reply { status, headers, ..Reply::ok(Bytes::from(body)) }
 }
 
 fn etag(version: Version) -> HeaderValue {

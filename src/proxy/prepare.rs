@@ -17,14 +17,13 @@ use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
 use crate::context::ask::Asked;
-use crate::context::bounds;
 use crate::context::turn::Turn;
-use crate::dialect::openai::models::{self, Model};
+use crate::dialect::ir::Dialect;
+use crate::dialect::{capabilities, models};
 use crate::error::Result;
 use crate::request::{Draft, Request, Rewriting};
-use crate::route::{self, Route};
+use crate::route::{self, Call, Route};
 use crate::state::{Active, State};
-use crate::types::Operation;
 use crate::upstream::{Pool, Tried};
 
 /// What follows.
@@ -42,31 +41,34 @@ pub enum Next {
 pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) -> Result<Next> {
     let (active, now) = (state.active(), Utc::now());
     keep_alive(state, &active, session);
-    let route = route::find(&session.req_header().method, session.req_header().uri.path())?;
-    ctx.operation = Some(route.operation());
+    let route = find_route(session.req_header(), ctx)?;
     if route == Route::Protocol {
         return Ok(Next::Reply(contexts::protocol(&active)));
     }
-    let caller = auth::authenticate(&session.req_header().headers, &active.snapshot, now)?;
-    ctx.caller = Some(caller.clone());
-    let operation = match route {
-        Route::Model(operation) => operation,
+    let caller = authenticate(session.req_header(), &active, ctx, now)?;
+    let call = match route {
+        Route::Model(call) => call,
         Route::Context(place) => {
             let answer = contexts::serve(state, &active, (&caller, place), session);
             return Box::pin(answer).await.map(Next::Reply);
         }
-        route => return answer_models(&route, &active, &caller),
+        route => return answer_here(&route, &active, &caller, ctx),
     };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
-    let about = About { active: &active, caller: &caller, operation, now };
-    let mut ready = ready(&about, session.req_header(), &body, ctx)?;
+    let about = About { active: &active, caller: &caller, call: &call, now };
+    let mut ready = match make(&about, session.req_header(), &body, ctx)? {
+        Made::Ready(ready) => ready,
+        Made::Estimate(body) => return Ok(Next::Reply(Reply::estimate(body))),
+    };
     let mut turn = None;
     if let Some(asked) = ready.asked.take() {
         let begin = contexts::begin(state, &active, *asked, (&caller, &ready.pool.model), &body);
         let (begun, body) = Box::pin(begin).await?;
         turn = Some(begun);
-        ready = self::ready(&about, session.req_header(), &body, ctx)?;
+        if let Made::Ready(whole) = make(&about, session.req_header(), &body, ctx)? {
+            ready = whole;
+        }
     }
     Ok(Next::Forward(Box::new(exchange(ready, turn, ctx))))
 }
@@ -75,8 +77,17 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
 struct About<'a> {
     active: &'a Active,
     caller: &'a Key,
-    operation: Operation,
+    call: &'a Call,
     now: DateTime<Utc>,
+}
+
+/// What a body leads to.
+#[expect(clippy::large_enum_variant, reason = "one a request, on the stack: a box would cost more")]
+enum Made {
+    /// It could go upstream.
+    Ready(Ready),
+    /// It is answered here, with the gateway's own guess.
+    Estimate(Bytes),
 }
 
 /// A request that could go upstream.
@@ -89,33 +100,47 @@ struct Ready {
 }
 
 /// Reads a body and makes a request of it.
-fn ready(
+fn make(
     about: &About<'_>,
     header: &RequestHeader,
     body: &Bytes,
     ctx: &mut Context,
-) -> Result<Ready> {
-    let About { active, caller, operation, now } = *about;
-    let draft = Draft::read(operation, header.headers.get(CONTENT_TYPE), body)?;
+) -> Result<Made> {
+    let About { active, caller, call, now } = *about;
+    let draft = Draft::read(call.clone(), header.headers.get(CONTENT_TYPE), body)?;
     let pool = route::resolve(&active.pools, caller, draft.model())?;
     ctx.model = pool.metrics().cloned();
-    let asked = asked(about, header, &draft)?;
+    if let Some(body) = draft.estimate(&pool.model)? {
+        return Ok(Made::Estimate(body));
+    }
+    draft.admit(&pool.model)?;
+    let asked = contexts::asked(&active.snapshot.contexts, call, header, draft.context())?;
     let request = rewrite(draft, &pool, caller, header, now)?;
     let hash = hash(&pool, &request, caller, header);
-    Ok(Ready { pool, request, hash, asked })
+    Ok(Made::Ready(Ready { pool, request, hash, asked }))
 }
 
-fn asked(
-    about: &About<'_>,
+/// The route, and from then on the dialect that the client is answered in.
+fn find_route<'a>(header: &'a RequestHeader, ctx: &mut Context) -> Result<Route<'a>> {
+    let (headers, path) = (&header.headers, header.uri.path());
+    let route = route::find(&header.method, &header.uri)
+        .inspect_err(|_| ctx.dialect = route::spoken(headers, path))?;
+    ctx.dialect = route.dialect(headers, path);
+    ctx.operation = Some(route.operation());
+    Ok(route)
+}
+
+/// Who asks. Only Google's clients send their key in the query.
+fn authenticate(
     header: &RequestHeader,
-    draft: &Draft<'_>,
-) -> Result<Option<Box<Asked>>> {
-    let rules = &about.active.snapshot.contexts;
-    if about.operation != Operation::Chat || !rules.enabled {
-        return Ok(None);
-    }
-    let asked = Asked::read(&header.headers, draft.context(), bounds(rules))?;
-    Ok(asked.map(Box::new))
+    active: &Active,
+    ctx: &mut Context,
+    now: DateTime<Utc>,
+) -> Result<Arc<Key>> {
+    let query = header.uri.query().filter(|_| ctx.dialect == Dialect::Gemini);
+    let caller = auth::authenticate(&header.headers, query, &active.snapshot, now)?;
+    ctx.caller = Some(caller.clone());
+    Ok(caller)
 }
 
 /// Whether the connection is kept behind the answer, and how long: a leaving process keeps none,
@@ -128,23 +153,16 @@ fn keep_alive(state: &State, active: &Active, session: &mut Session) {
     }
 }
 
-fn answer_models(route: &Route<'_>, active: &Active, caller: &Key) -> Result<Next> {
+fn answer_here(route: &Route<'_>, active: &Active, caller: &Key, ctx: &Context) -> Result<Next> {
     let body = match route {
         Route::OneModel(id) if active.pools.get(id).is_some() && caller.may_use(id) => {
-            models::one(listed(id))
+            models::one(ctx.dialect, id)
         }
         Route::OneModel(id) => return Err(route::unknown_model(&active.pools, caller, id)),
-        _ => {
-            let names = route::available(&active.pools, caller);
-            models::list(&names.into_iter().map(listed).collect::<Vec<_>>())
-        }
+        Route::Capabilities => capabilities::body(&route::reach(&active.pools, caller)),
+        _ => models::list(ctx.dialect, &route::available(&active.pools, caller)),
     };
     Ok(Next::Reply(Reply::ok(body)))
-}
-
-/// A model as the list shows it. An alias has no date of its own.
-fn listed(id: &str) -> Model<'_> {
-    Model { id, created: 0, owned_by: "tollgate" }
 }
 
 pub async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
@@ -160,13 +178,8 @@ fn rewrite(
     header: &RequestHeader,
     now: DateTime<Utc>,
 ) -> Result<Request> {
-    let rewriting = Rewriting {
-        rules: &pool.model.rewrite,
-        alias: &pool.model.alias,
-        caller,
-        headers: &header.headers,
-        today: now.date_naive(),
-    };
+    let rewriting =
+        Rewriting { model: &pool.model, caller, headers: &header.headers, today: now.date_naive() };
     draft.rewrite(&rewriting)
 }
 
@@ -191,6 +204,7 @@ fn exchange(ready: Ready, turn: Option<Arc<Turn>>, ctx: &Context) -> Exchange {
     Exchange {
         pool,
         request,
+        created: ctx.created(),
         hash,
         deadline,
         tried: Tried::default(),

@@ -9,12 +9,16 @@ use pingora::{ErrorSource, Result};
 
 use super::attempt::X_REQUEST_ID;
 use super::exchange::Context;
-use crate::dialect::openai::error::ErrorBody;
+use crate::dialect::ir::fault::Fault;
+use crate::dialect::translate::write_error as error_body;
 use crate::error::{Error, Kind};
 use crate::route;
 
 /// Tells OpenAI's SDKs whether to ask again.
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Tells that an answer is the gateway's own guess.
+const X_TOLLGATE_ESTIMATED: HeaderName = HeaderName::from_static("x-tollgate-estimated");
 
 /// An answer made here.
 pub struct Reply {
@@ -24,12 +28,19 @@ pub struct Reply {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// JSON.
     pub body: Bytes,
+    /// Whether it is a guess of the gateway's own: the client is told.
+    pub is_estimated: bool,
 }
 
 impl Reply {
     /// A JSON answer that went well.
     pub fn ok(body: Bytes) -> Self {
-        Self { status: 200, headers: Vec::new(), body }
+        Self { status: 200, headers: Vec::new(), body, is_estimated: false }
+    }
+
+    /// The gateway's own guess.
+    pub fn estimate(body: Bytes) -> Self {
+        Self { is_estimated: true, ..Self::ok(body) }
     }
 
     /// Writes the answer.
@@ -37,6 +48,9 @@ impl Reply {
         let mut header = header(self.status, self.body.len(), ctx)?;
         for (name, value) in self.headers {
             header.insert_header(name, value)?;
+        }
+        if self.is_estimated {
+            header.insert_header(X_TOLLGATE_ESTIMATED, "true")?;
         }
         write(session, ctx, header, self.body).await
     }
@@ -76,7 +90,7 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
         session.set_keepalive(None);
         return Ok(());
     }
-    let body = error_body(error).to_json();
+    let body = Bytes::from(error_body(ctx.dialect, &Fault::from(error)));
     let mut header = header(error.kind.status(), body.len(), ctx)?;
     match error.kind {
         Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
@@ -102,22 +116,12 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
 
 /// Ends a stream that has begun with an error event.
 async fn end_stream(session: &mut Session, ctx: &mut Context, error: &Error) -> Result<()> {
-    if !ctx.sends_events {
+    let Some(event) = ctx.meter.as_mut().and_then(|meter| meter.fail(error)) else {
         session.shutdown().await;
         return Ok(());
-    }
-    let event = error_body(error).to_event();
+    };
     ctx.response_bytes += event.len() as u64;
     session.write_response_body(Some(event), true).await
-}
-
-fn error_body(error: &Error) -> ErrorBody<'_> {
-    ErrorBody {
-        message: &error.public,
-        kind: error.kind.openai_type(),
-        param: error.param.as_deref(),
-        code: Some(error.kind.code()),
-    }
 }
 
 fn header(status: u16, length: usize, ctx: &Context) -> Result<ResponseHeader> {

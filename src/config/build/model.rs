@@ -12,6 +12,7 @@ use crate::config::problems::unknown;
 use crate::config::raw;
 use crate::config::snapshot::{Balance, Endpoint, HashOn, Level, Model, Retry, Target, Timeouts};
 use crate::config::spot::Spot;
+use crate::dialect::ir::loss::Policy;
 use crate::types::{ModelAlias, ModelName};
 
 /// What holds for a model that says nothing else.
@@ -39,8 +40,17 @@ pub(super) fn model(
         window_tokens: raw.window_tokens.map(|tokens| {
             limits::within(Some(tokens), 1, 1..=u32::MAX, &spot.key("window_tokens"))
         }),
+        losses: losses(raw.translation.losses),
         retry: limits::retry(&raw.retry, &spot.key("retry"), &general.retry),
         timeouts: limits::bounded(timeouts),
+    }
+}
+
+fn losses(raw: raw::rewrite::Losses) -> Policy {
+    match raw {
+        raw::rewrite::Losses::Drop => Policy::Drop,
+        raw::rewrite::Losses::Warn => Policy::Warn,
+        raw::rewrite::Losses::Reject => Policy::Reject,
     }
 }
 

@@ -115,6 +115,8 @@ const fn class_of(kind: Kind) -> Class {
         | Kind::ContextPrecondition
         | Kind::ContextProtocol
         | Kind::DeltaRefused
+        | Kind::UnsupportedOperation
+        | Kind::Untranslatable
         | Kind::ClientGone => Class::InvalidRequest,
         Kind::ContextStore => Class::Overloaded,
         Kind::UpstreamRateLimited => Class::RateLimit,
