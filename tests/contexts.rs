@@ -325,10 +325,14 @@ async fn limits_are_told_before_anything_is_paid_for() {
     full.assert_error(413, "context_limit_exceeded");
     let at = |id: &str| turn_with("x", &json!({ "id": id }));
     let long = json!({"choices": [{"index": 0, "delta": {"content": "x".repeat(1001)}, "finish_reason": "stop"}]});
-    model.then(sse([long.to_string(), "[DONE]".to_owned()]));
+    // The header has gone before it is known that the answer cannot be kept.
+    let gate = Gate::new();
+    model.then(sse([long.to_string(), "[DONE]".to_owned()]).held_at(0, &gate));
     let mut body = at("d");
     body["stream"] = true.into();
-    let told = Events::open(client.request(Method::POST, CHAT).json(&body)).await.rest().await;
+    let events = Events::open(client.request(Method::POST, CHAT).json(&body)).await;
+    gate.open();
+    let told = events.rest().await;
     let last = told.events.last().expect("an event");
     assert!(last.contains("context_limit_exceeded"), "{last}");
     assert_eq!(client.post(CHAT, &at("d")).await.status, 200);
