@@ -222,3 +222,6 @@ fn error(key: &Key, failure: Failure) -> Error {
         .retry_after(RETRY_AFTER),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -244,4 +244,4 @@ fn failed(error: impl std::fmt::Display) -> Failure {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,13 +9,14 @@ use crate::context::store::{Failure, Keep, Limit, Store};
 use crate::types::Version;
 
 /// A server in a directory of its own, reached over a socket there: no port is taken.
-struct Server {
+pub struct Server {
     child: Child,
     directory: tempfile::TempDir,
 }
 
 impl Server {
-    fn start() -> Self {
+    /// Starts a server.
+    pub fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let child = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--unixsocket", "socket"])
@@ -26,7 +27,8 @@ impl Server {
         Self { child, directory }
     }
 
-    fn store(&self, prefix: &str) -> Valkey {
+    /// A store there, under a prefix.
+    pub fn store(&self, prefix: &str) -> Valkey {
         let socket = self.directory.path().join("socket");
         let settings = Settings {
             url: format!("redis+unix://{}", socket.display()),
@@ -37,7 +39,8 @@ impl Server {
         Valkey::new(settings).unwrap()
     }
 
-    async fn ready(&self) {
+    /// Returns once it can be reached.
+    pub async fn ready(&self) {
         let probe = key("probe", "probe");
         while self.store("probe").read(&probe, 0).await.is_err() {
             tokio::task::yield_now().await;
