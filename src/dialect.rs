@@ -17,6 +17,7 @@ pub mod tap;
 mod scan;
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod chat;
 pub mod gemini;
 pub mod ir;
