@@ -8,7 +8,7 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST,
     TRANSFER_ENCODING, USER_AGENT,
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{OrErr, Result};
@@ -147,7 +147,7 @@ impl Attempt {
             },
         };
         let meter = Meter::of(response, &passage);
-        *response = response_header(response, &meter, request_id)?;
+        *response = response_header(response, &meter, request_id);
         for (name, value) in losses::headers(&self.outgoing.losses) {
             response.insert_header(name, value)?;
         }
@@ -254,37 +254,39 @@ pub fn request_header(
     let target = attempt.pick.target();
     let (endpoint, outgoing) = (&target.endpoint, &attempt.outgoing);
     let path = exchange.request.upstream_path(target, outgoing.dialect);
-    let size = REQUEST_HEADERS.len() + endpoint.headers.len() + 4;
-    let mut header = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(size))?;
-    header.insert_header(HOST, endpoint.authority.clone())?;
+    let mut headers = HeaderMap::with_capacity(REQUEST_HEADERS.len() + endpoint.headers.len() + 8);
+    headers.insert(HOST, endpoint.authority.clone());
     let anthropic = outgoing.dialect == Dialect::Anthropic;
     if anthropic {
-        header.insert_header(ANTHROPIC_VERSION, ANTHROPIC_VERSION_WRITTEN)?;
+        headers.insert(ANTHROPIC_VERSION, ANTHROPIC_VERSION_WRITTEN);
     }
     if outgoing.translated {
-        header.insert_header(ACCEPT_ENCODING, "identity")?;
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     let own =
         |name: &HeaderName| !outgoing.translated && anthropic && ANTHROPIC_HEADERS.contains(name);
     for (name, value) in &client.headers {
         if REQUEST_HEADERS.contains(name) || own(name) {
-            header.insert_header(name.clone(), value.clone())?;
+            headers.insert(name, value.clone());
         }
     }
-    header.insert_header(CONTENT_TYPE, exchange.request.content_type.clone())?;
-    header.insert_header(CONTENT_LENGTH, outgoing.body.len())?;
-    header.insert_header(X_REQUEST_ID, request_id.clone())?;
+    headers.insert(CONTENT_TYPE, exchange.request.content_type.clone());
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(outgoing.body.len()));
+    headers.insert(X_REQUEST_ID, request_id.clone());
     for (name, value) in &endpoint.headers {
-        header.insert_header(name.clone(), value.clone())?;
+        headers.insert(name, value.clone());
     }
     if let Some(grant) = &attempt.grant {
         let signed = ToSign { method: "POST", path: &path, body: &outgoing.body };
-        let headers = grant.authorize(endpoint, &signed, SystemTime::now());
-        for (name, value) in headers.or_err(pingora::ErrorType::InternalError, "signing")? {
-            header.insert_header(name, value)?;
-        }
+        let granted = grant.authorize(endpoint, &signed, SystemTime::now());
+        headers.extend(granted.or_err(pingora::ErrorType::InternalError, "signing")?);
     }
-    Ok(header)
+    // Whole parts: putting headers in one by one, Pingora parses each name anew.
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = Method::POST;
+    parts.uri = path.parse().or_err(pingora::ErrorType::InternalError, "making the path")?;
+    parts.headers = headers;
+    Ok(parts.into())
 }
 
 /// The header that reaches the client. A stream's length is not known: events may be cut out; nor is
@@ -293,11 +295,10 @@ fn response_header(
     upstream: &ResponseHeader,
     meter: &Meter,
     request_id: &HeaderValue,
-) -> Result<ResponseHeader> {
+) -> ResponseHeader {
     let length_is_unknown = meter.is_stream() || meter.waits();
     let media_type = meter.content_type();
-    let size = Some(RESPONSE_HEADERS.len() + 2);
-    let mut header = ResponseHeader::build_no_case(upstream.status, size)?;
+    let mut headers = HeaderMap::with_capacity(RESPONSE_HEADERS.len() + 2);
     let mut has_length = false;
     for (name, value) in &upstream.headers {
         let is_length = name == CONTENT_LENGTH;
@@ -308,18 +309,21 @@ fn response_header(
         };
         if RESPONSE_HEADERS.contains(name) && !is_replaced {
             has_length |= is_length;
-            header.insert_header(name.clone(), value.clone())?;
+            headers.insert(name, value.clone());
         }
     }
     // These two have no body, and must not announce one (RFC 9110, section 8.6).
     let bodiless = matches!(upstream.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !has_length && !bodiless {
-        header.insert_header(TRANSFER_ENCODING, "chunked")?;
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     if let Some(media_type) = media_type {
-        header.insert_header(CONTENT_TYPE, media_type)?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
-    header.insert_header(X_REQUEST_ID, request_id.clone())?;
-    header.set_version(upstream.version);
-    Ok(header)
+    headers.insert(X_REQUEST_ID, request_id.clone());
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = upstream.status;
+    parts.version = upstream.version;
+    parts.headers = headers;
+    parts.into()
 }
