@@ -164,7 +164,7 @@ pub struct AccessLog {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reload {
-    /// Whether the file and the certificates it names are watched. Default true.
+    /// Whether the file, and the certificates and secrets it names, are watched. Default true.
     pub watch: Option<bool>,
     /// Milliseconds between two looks. Default 1000.
     pub interval_ms: Option<u64>,

@@ -47,8 +47,20 @@ fn credentials_that_are_fetched() {
 }
 
 #[test]
-fn platforms() {
+fn dialects_and_platforms() {
     check_provider(&[
+        (
+            "dialect: antropic",
+            "3:14: providers.p.dialect: no choice `antropic`: did you mean `anthropic`? There are `openai`, `responses`, `anthropic`, `gemini`, `bedrock`",
+        ),
+        (
+            "also: [openai]",
+            "3:12: providers.p.also[0]: is said before: each dialect once, and not the provider's own",
+        ),
+        (
+            "also: [bedrock]",
+            "3:12: providers.p.also[0]: no client speaks `bedrock`: it can only be the `dialect`",
+        ),
         (
             "platform: vertex\n    location: l",
             "3:5: providers.p: `project` is missing: on `vertex` it is part of each path",
@@ -63,18 +75,6 @@ fn platforms() {
 #[test]
 fn credentials_and_headers() {
     check_provider(&[
-        (
-            "dialect: antropic",
-            "3:14: providers.p.dialect: no choice `antropic`: did you mean `anthropic`? There are `openai`, `responses`, `anthropic`, `gemini`, `bedrock`",
-        ),
-        (
-            "also: [openai]",
-            "3:12: providers.p.also[0]: is said before: each dialect once, and not the provider's own",
-        ),
-        (
-            "also: [bedrock]",
-            "3:12: providers.p.also[0]: no client speaks `bedrock`: it can only be the `dialect`",
-        ),
         (
             "credential: {}",
             "3:17: providers.p.credential: must have exactly one of `env`, `file`, `value`, `google`, `azure` and `aws`",
