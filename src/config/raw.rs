@@ -7,6 +7,7 @@
 //! secret have no derived `Debug`.
 
 pub mod credential;
+pub mod health;
 pub mod platform;
 pub mod rewrite;
 
@@ -17,8 +18,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::credential::Credential;
+use self::health::{Health, Passive};
 use self::platform::Platform;
-use self::rewrite::{PromptMessage, Rewrite};
+use self::rewrite::{PromptMessage, Rewrite, Translation};
 
 /// Tollgate's configuration.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -284,36 +286,6 @@ pub struct UpstreamTls {
     pub http2: Option<bool>,
 }
 
-/// Active health checks.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Health {
-    /// A path that must answer GET with 2xx, `/health`; a TCP connection is enough without.
-    pub path: Option<String>,
-    /// Milliseconds between two checks. Default 5000.
-    pub interval_ms: Option<u64>,
-    /// Milliseconds for one check. Default 2000.
-    pub timeout_ms: Option<u64>,
-    /// Good checks in a row that bring an endpoint back. Default 2.
-    pub healthy_after: Option<u32>,
-    /// Bad checks in a row that take it out. Default 3.
-    pub unhealthy_after: Option<u32>,
-}
-
-/// Ejection by the outcome of real requests.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Passive {
-    /// Failures in a row that eject an endpoint; 0 never ejects. Default 5.
-    pub failures: Option<u32>,
-    /// Milliseconds of the first ejection; doubled with each that follows. Default 5000.
-    pub eject_ms: Option<u64>,
-    /// The longest ejection, also for a 429's Retry-After. Default 300000.
-    pub eject_max_ms: Option<u64>,
-    /// Milliseconds an endpoint that comes back takes to reach its full share. Default 10000.
-    pub slow_start_ms: Option<u64>,
-}
-
 /// What one alias stands for.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -328,6 +300,9 @@ pub struct Model {
     /// What is changed in the body.
     #[serde(default)]
     pub rewrite: Rewrite,
+    /// How it is translated.
+    #[serde(default)]
+    pub translation: Translation,
     /// Instead of the general retries, key by key.
     #[serde(default)]
     pub retry: Retry,
