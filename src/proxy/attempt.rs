@@ -163,13 +163,6 @@ impl Attempt {
         self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end))
     }
 
-    /// The upstream refused the credential: one that is fetched may be fetched anew.
-    pub fn doubt_credential(&self) {
-        if let Some(credential) = self.pick.endpoint().credential() {
-            credential.doubt();
-        }
-    }
-
     /// What could not be carried so far, of the request and of the answer.
     pub fn losses(&mut self) -> &[Loss] {
         let told = self.meter.as_mut().map(Meter::losses).unwrap_or_default();
@@ -179,6 +172,13 @@ impl Attempt {
             }
         }
         &self.outgoing.losses
+    }
+
+    /// The upstream refused the credential: one that is fetched may be fetched anew.
+    pub fn doubt_credential(&self) {
+        if let Some(credential) = self.pick.endpoint().credential() {
+            credential.doubt();
+        }
     }
 
     /// Whether nothing goes to the client before the whole answer was read.
