@@ -223,7 +223,7 @@ pub struct Provider {
     #[serde(default)]
     pub extensions: bool,
     /// Whether the servers know `stream_options`; where not, the usage of streams is not asked for.
-    /// Default true.
+    /// Default true, but for mistral.
     pub usage_in_streams: Option<bool>,
     /// Sent as the dialect wants it: a bearer token, `x-api-key`, `x-goog-api-key`; none without.
     pub credential: Option<Credential>,

@@ -41,7 +41,7 @@ fn credentials_that_are_fetched() {
         ),
         (
             "credential: {aws: {from: instance}}",
-            "4:24: providers.p.endpoints[0].url: the host names no region of AWS: set `credential.aws.region`",
+            "4:23: providers.p.endpoints[0].url: the host names no region of AWS: set `credential.aws.region`",
         ),
     ]);
 }
@@ -64,6 +64,10 @@ fn dialects_and_platforms() {
         (
             "platform: vertex\n    location: l",
             "3:5: providers.p: `project` is missing: on `vertex` it is part of each path",
+        ),
+        (
+            "platform: mistral\n    dialect: anthropic",
+            "4:14: providers.p.dialect: is not spoken on this `platform`",
         ),
         (
             "api_version: x",
