@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::LiveCredential;
 use super::fetch::{self, Fresh, Why};
-use super::schedule::{DOUBT_PAUSE, refresh_in, retry_in};
+use super::schedule::{DOUBT_PAUSE, LIFETIME_MAX, refresh_in, retry_in};
 use crate::types::ProviderId;
 use crate::upstream::Registry;
 
@@ -101,6 +101,9 @@ pub(super) async fn keep<F>(live: Arc<LiveCredential>, fetch: impl Fn(Arc<LiveCr
 where
     F: Future<Output = Result<Fresh, Why>>,
 {
+    if !live.is_usable() {
+        live.metrics.lost();
+    }
     let mut failures = 0;
     let mut ends_at = None;
     loop {
@@ -128,11 +131,11 @@ where
     }
 }
 
-/// A credential that has ended before it came is none.
+/// A credential that has ended before it came is none; one that lasts absurdly long is replaced in time all the same.
 fn held(fresh: Fresh) -> Result<Fresh, Why> {
     match fresh.lifetime {
         Some(Duration::ZERO) => Err("what was given out has expired already".into()),
-        _ => Ok(fresh),
+        lifetime => Ok(Fresh { lifetime: lifetime.map(|left| left.min(LIFETIME_MAX)), ..fresh }),
     }
 }
 
