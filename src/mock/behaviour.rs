@@ -84,7 +84,7 @@ pub struct Behaviour {
     /// Leave out the token counts
     #[arg(long)]
     pub no_usage: bool,
-    /// Leave out the `[DONE]` of a stream
+    /// Leave out the last event of a stream, such as `[DONE]`
     #[arg(long)]
     pub no_done: bool,
 }

@@ -4,8 +4,9 @@
 //! completion".
 
 use super::answer::{Answer, CREATED, Events};
+use super::dialect::Dialect;
 use super::json::{put, put_number, put_string};
-use super::turn::Turn;
+use super::turn::{Finish, Turn};
 
 /// Which of the two endpoints answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Reply<'_> {
             put(&mut out, &[if index > 0 { r#",{"index":"# } else { r#"{"index":"# }]);
             put_number(&mut out, index as usize);
             self.message(&mut out);
-            put(&mut out, &[r#","logprobs":null,"finish_reason":""#, self.turn.finish, r#""}"#]);
+            put(&mut out, &[r#","logprobs":null,"finish_reason":"#, self.finish(), "}"]);
         }
         put(&mut out, &["]"]);
         if self.usage {
@@ -76,9 +77,8 @@ impl Reply<'_> {
             }
         }
         events.end_pace();
-        let finish = format!("\"{}\"", self.turn.finish);
         for index in 0..self.n {
-            events.push(|out| writer.choice(out, index, &finish, |out| self.closing(out)));
+            events.push(|out| writer.choice(out, index, self.finish(), |out| self.closing(out)));
         }
         if self.stream_usage {
             events.push(|out| {
@@ -88,7 +88,15 @@ impl Reply<'_> {
             });
         }
         events.push(|out| put(out, &["data: [DONE]\n\n"]));
-        Answer::stream(events, self.completion_tokens())
+        Answer::stream(Dialect::OpenAi, events, self.completion_tokens())
+    }
+
+    fn finish(&self) -> &'static str {
+        match self.turn.finish {
+            Finish::Stop => r#""stop""#,
+            Finish::Length => r#""length""#,
+            Finish::Call => r#""tool_calls""#,
+        }
     }
 
     fn event_writer(&self) -> EventWriter {
