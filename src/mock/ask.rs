@@ -77,7 +77,7 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(
 }
 
 /// The model's name as it stands in a body, quotes included.
-pub(crate) fn model_name<'a>(model: Option<&'a RawValue>) -> Result<&'a str, Refusal> {
+pub(crate) fn model_name(model: Option<&RawValue>) -> Result<&str, Refusal> {
     let model = model.ok_or_else(|| Refusal::missing("model"))?.get();
     if model.starts_with('"') {
         return Ok(model);

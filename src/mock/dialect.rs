@@ -43,12 +43,7 @@ impl Dialect {
     /// The body of an error.
     pub(crate) fn error(self, refusal: &Refusal) -> Value {
         match self {
-            Dialect::OpenAi | Dialect::Responses => json!({ "error": {
-                "message": refusal.message,
-                "type": openai_type(refusal.status),
-                "param": refusal.param,
-                "code": refusal.code,
-            } }),
+            Dialect::OpenAi | Dialect::Responses => json!({ "error": openai_error(refusal) }),
             Dialect::Anthropic => json!({ "type": "error", "error": {
                 "type": anthropic_type(refusal.status),
                 "message": refusal.message,
@@ -67,9 +62,11 @@ impl Dialect {
         match self {
             Dialect::OpenAi | Dialect::Gemini => format!("data: {}\n\n", self.error(refusal)),
             Dialect::Responses => {
-                let mut event = self.error(refusal);
-                event["type"] = "error".into();
-                event["sequence_number"] = number.into();
+                let event = json!({
+                    "type": "error",
+                    "sequence_number": number,
+                    "error": openai_error(refusal),
+                });
                 format!("event: error\ndata: {event}\n\n")
             }
             Dialect::Anthropic => format!("event: error\ndata: {}\n\n", self.error(refusal)),
@@ -117,12 +114,18 @@ pub(crate) fn element_start(number: usize) -> &'static str {
     if number == 0 { "[" } else { ",\r\n" }
 }
 
-fn openai_type(status: u16) -> &'static str {
-    match status {
+fn openai_error(refusal: &Refusal) -> Value {
+    let kind = match refusal.status {
         429 => "requests",
         500.. => "server_error",
         _ => "invalid_request_error",
-    }
+    };
+    json!({
+        "message": refusal.message,
+        "type": kind,
+        "param": refusal.param,
+        "code": refusal.code,
+    })
 }
 
 fn anthropic_type(status: u16) -> &'static str {

@@ -123,10 +123,9 @@ impl<'a> Body<'a> {
 
     /// The tool that the model calls: never behind a tool's result, so that a conversation ends.
     fn called(&self) -> Result<Option<&Tool<'a>>, Refusal> {
-        if let Some(last) = self.messages.iter().flatten().last() {
-            if last.blocks()?.iter().any(|block| block.r#type == "tool_result") {
-                return Ok(None);
-            }
+        let last = self.messages.iter().flatten().last().map(Message::blocks).transpose()?;
+        if last.iter().flatten().any(|block| block.r#type == "tool_result") {
+            return Ok(None);
         }
         let choice = match &self.tool_choice {
             Some(ToolChoice { r#type, .. }) if r#type == "none" => Choice::None,
