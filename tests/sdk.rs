@@ -52,10 +52,25 @@ async fn openai_for_node() {
     pass("openai_client.mjs", &gateway, &[]);
 }
 
+/// The aliases of the matrix, each a dialect that an upstream speaks and where it begins there.
+const UPSTREAMS: [(&str, &str); 4] =
+    [("openai", "/v1"), ("responses", "/v1"), ("anthropic", ""), ("gemini", "")];
+
 /// Runs a client against an upstream of each dialect.
 async fn matrix(script: &str) {
-    let (mock, gateway) = start().await;
-    pass(script, &gateway, &[("TOLLGATE_MOCK", &mock.url()), ("TOLLGATE_UPSTREAMS", "")]);
+    let mock = Server::mock().await;
+    let mut gateway = conf();
+    for (dialect, base) in UPSTREAMS {
+        gateway = gateway
+            .provider_at(dialect, &[format!("{}{base}", mock.url())])
+            .set(&format!("providers.{dialect}.dialect"), dialect)
+            // A simulated failure is not to spare the server the next check.
+            .set(&format!("providers.{dialect}.passive.failures"), 0)
+            .model(dialect, &[(dialect, "simulated")]);
+    }
+    let gateway = gateway.start().await;
+    let names = UPSTREAMS.map(|(dialect, _)| dialect).join(",");
+    pass(script, &gateway, &[("TOLLGATE_MOCK", &mock.url()), ("TOLLGATE_UPSTREAMS", &names)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,6 +51,10 @@ function upstreams() {
   return [direct, ...names.map(behind)];
 }
 
+/** Whether the model server's own words about a failure arrive: of what the client cannot mend the
+ * gateway tells in words of its own. */
+export const tells = (upstream, settings) => upstream.direct || settings === 'status=400';
+
 /** Changes what the model server does during a call: `status=400`, `echo`, … */
 export async function behaving(settings, call) {
   const tell = (body) => fetch(`${TOLLGATE_MOCK}/mock/behaviour`, { method: 'POST', body });

@@ -52,6 +52,11 @@ class Upstream:
     def direct(self):
         return self.name == "direct"
 
+    def tells(self, settings):
+        """Whether the model server's own words about a failure arrive: of what the client cannot
+        mend the gateway tells in words of its own."""
+        return self.direct or settings == "status=400"
+
     @property
     def tells_thoughts(self):
         """Chat Completions has no place for thoughts."""
