@@ -11,8 +11,10 @@ use super::dialect::Dialect;
 use super::json::{put, put_number, put_string};
 use super::refusal::Refusal;
 use super::turn::{Finish, SIGNATURE, Turn};
+use check::check;
 use request::Body;
 
+mod check;
 mod request;
 
 /// Roughly the bytes of one event beside its content: room that is made beforehand.
@@ -23,8 +25,9 @@ const FRAME_EVENTS: usize = 10;
 /// `POST /v1/messages`
 pub(crate) fn messages(asked: &mut Asked<'_>) -> Result<Answer, Refusal> {
     let body: Body<'_> = asked.read()?;
-    let model = body.check()?;
+    let model = body.model()?;
     body.max_tokens.ok_or_else(|| Refusal::missing("max_tokens"))?;
+    check(&body)?;
     let turn = match asked.echo()? {
         Some(echo) => Turn::exactly(echo),
         None => Turn::of(&body.ask()?, asked.behaviour),
@@ -43,7 +46,8 @@ pub(crate) fn messages(asked: &mut Asked<'_>) -> Result<Answer, Refusal> {
 /// `POST /v1/messages/count_tokens`
 pub(crate) fn count_tokens(asked: &mut Asked<'_>) -> Result<Answer, Refusal> {
     let body: Body<'_> = asked.read()?;
-    body.check()?;
+    body.model()?;
+    check(&body)?;
     match asked.echo()? {
         Some(echo) => Ok(Answer::json(echo)),
         None => Ok(Answer::value(&json!({ "input_tokens": asked.prompt_tokens() }))),
@@ -75,14 +79,17 @@ impl Reply<'_> {
             put_string(&mut out, &self.turn.thought.concat());
             put(&mut out, &[r#","signature":""#, SIGNATURE, r#""},"#]);
         }
-        match &self.turn.call {
-            None => {
-                put(&mut out, &[r#"{"type":"text","text":"#]);
-                put_string(&mut out, &self.turn.text);
-            }
-            Some(name) => {
-                self.put_call(&mut out, name);
-                put(&mut out, &[&self.turn.text]);
+        for call in 0..self.turn.calls {
+            put(&mut out, &[if call > 0 { "}," } else { "" }]);
+            match &self.turn.call {
+                None => {
+                    put(&mut out, &[r#"{"type":"text","text":"#]);
+                    put_string(&mut out, &self.turn.text);
+                }
+                Some(name) => {
+                    self.put_call(&mut out, name, call);
+                    put(&mut out, &[&self.turn.text]);
+                }
             }
         }
         put(&mut out, &["}],"]);
@@ -95,51 +102,30 @@ impl Reply<'_> {
     /// The answer event by event.
     fn stream(&self) -> Answer {
         let count = self.turn.all_tokens() + FRAME_EVENTS;
-        let bytes = count * EVENT_BYTES + self.turn.text.len();
-        let mut events = Events::with_capacity(count, bytes);
-        events.push(|out| event(out, "message_start", |out| self.start(out)));
-        let thinks = !self.turn.thought.is_empty();
-        if thinks {
-            let start =
-                r#","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}"#;
-            events.push(|out| event(out, "content_block_start", |out| put(out, &[start])));
-            events.push(|out| event(out, "ping", |_| {}));
-            events.begin_pace();
-            self.think(&mut events);
-        }
-        let index = if thinks { r#","index":1"# } else { r#","index":0"# };
-        events.push(|out| event(out, "content_block_start", |out| self.open_block(out, index)));
-        if !thinks {
-            events.push(|out| event(out, "ping", |_| {}));
-            events.begin_pace();
-        }
-        for piece in self.turn.pieces(self.chunks) {
-            let delta = |out: &mut Vec<u8>| self.delta(out, index, piece);
-            events.push(|out| event(out, "content_block_delta", delta));
-        }
-        events.end_pace();
-        events.push(|out| event(out, "content_block_stop", |out| put(out, &[index])));
-        events.push(|out| event(out, "message_delta", |out| self.end(out)));
-        events.push(|out| event(out, "message_stop", |_| {}));
-        Answer::stream(Dialect::Anthropic, events, self.turn.all_tokens())
-    }
-
-    /// The thought and its proof, to the end of their block.
-    fn think(&self, events: &mut Events) {
-        let delta = |kind: &'static str, member: &'static str, text: &'static str| {
-            move |out: &mut Vec<u8>| {
-                put(out, &[r#","index":0,"delta":{"type":""#, kind, r#"",""#, member, r#"":"#]);
-                put_string(out, text);
-                put(out, &["}"]);
+        let mut blocks = Blocks::with_capacity(count, count * EVENT_BYTES + self.turn.text.len());
+        blocks.push("message_start", |out| self.start(out));
+        if !self.turn.thought.is_empty() {
+            blocks.open(|out| put(out, &[r#"{"type":"thinking","thinking":"","signature":""}"#]));
+            for token in self.turn.thought {
+                blocks.grow(r#"{"type":"thinking_delta","thinking":"#, token);
             }
-        };
-        for token in self.turn.thought {
-            let thinking = delta("thinking_delta", "thinking", token);
-            events.push(|out| event(out, "content_block_delta", thinking));
+            blocks.grow(r#"{"type":"signature_delta","signature":"#, SIGNATURE);
+            blocks.close();
         }
-        let signature = delta("signature_delta", "signature", SIGNATURE);
-        events.push(|out| event(out, "content_block_delta", signature));
-        events.push(|out| event(out, "content_block_stop", |out| put(out, &[r#","index":0"#])));
+        for call in 0..self.turn.calls {
+            blocks.open(|out| self.open_block(out, call));
+            let delta = match self.turn.call {
+                None => r#"{"type":"text_delta","text":"#,
+                Some(_) => r#"{"type":"input_json_delta","partial_json":"#,
+            };
+            for piece in self.turn.pieces(self.chunks) {
+                blocks.grow(delta, piece);
+            }
+            blocks.close();
+        }
+        blocks.push("message_delta", |out| self.end(out));
+        blocks.push("message_stop", |_| {});
+        Answer::stream(Dialect::Anthropic, blocks.events, self.turn.all_tokens())
     }
 
     /// Everything up to the content.
@@ -159,25 +145,14 @@ impl Reply<'_> {
         put(out, &["}"]);
     }
 
-    fn open_block(&self, out: &mut Vec<u8>, index: &str) {
-        put(out, &[index, r#","content_block":"#]);
+    fn open_block(&self, out: &mut Vec<u8>, call: usize) {
         match &self.turn.call {
             None => put(out, &[r#"{"type":"text","text":""}"#]),
             Some(name) => {
-                self.put_call(out, name);
+                self.put_call(out, name, call);
                 put(out, &["{}}"]);
             }
         }
-    }
-
-    fn delta(&self, out: &mut Vec<u8>, index: &str, piece: &str) {
-        let kind = match self.turn.call {
-            None => r#","delta":{"type":"text_delta","text":"#,
-            Some(_) => r#","delta":{"type":"input_json_delta","partial_json":"#,
-        };
-        put(out, &[index, kind]);
-        put_string(out, piece);
-        put(out, &["}"]);
     }
 
     fn end(&self, out: &mut Vec<u8>) {
@@ -187,9 +162,11 @@ impl Reply<'_> {
         self.put_usage(out, self.turn.all_tokens());
     }
 
-    /// A call up to its arguments.
-    fn put_call(&self, out: &mut Vec<u8>, name: &str) {
-        put(out, &[r#"{"type":"tool_use","id":"toolu_mock"#, &self.number, r#"","name":"#]);
+    /// A call with its number, up to its arguments.
+    fn put_call(&self, out: &mut Vec<u8>, name: &str, call: usize) {
+        put(out, &[r#"{"type":"tool_use","id":"toolu_mock"#, &self.number, "_"]);
+        put_number(out, call);
+        put(out, &[r#"","name":"#]);
         put_string(out, name);
         put(out, &[r#","input":"#]);
     }
@@ -222,9 +199,64 @@ impl Reply<'_> {
     }
 }
 
-/// An event with its name in both places where it stands.
-fn event(out: &mut Vec<u8>, name: &str, rest: impl FnOnce(&mut Vec<u8>)) {
-    put(out, &["event: ", name, "\ndata: {\"type\":\"", name, "\""]);
-    rest(out);
-    put(out, &["}\n\n"]);
+/// The events of a stream whose content is blocks with numbers.
+struct Blocks {
+    events: Events,
+    /// Of the block that is open.
+    index: usize,
+    /// Whether any block has grown: from then on events come at a pace.
+    grown: bool,
+}
+
+impl Blocks {
+    fn with_capacity(events: usize, bytes: usize) -> Self {
+        Self { events: Events::with_capacity(events, bytes), index: 0, grown: false }
+    }
+
+    /// An event with its name in both places where it stands.
+    fn push(&mut self, name: &str, rest: impl FnOnce(&mut Vec<u8>)) {
+        self.events.push(|out| {
+            put(out, &["event: ", name, "\ndata: {\"type\":\"", name, "\""]);
+            rest(out);
+            put(out, &["}\n\n"]);
+        });
+    }
+
+    /// The same about the block that is open.
+    fn push_of_block(&mut self, name: &str, rest: impl FnOnce(&mut Vec<u8>)) {
+        let index = self.index;
+        self.push(name, |out| {
+            put(out, &[r#","index":"#]);
+            put_number(out, index);
+            rest(out);
+        });
+    }
+
+    fn open(&mut self, block: impl FnOnce(&mut Vec<u8>)) {
+        self.push_of_block("content_block_start", |out| {
+            put(out, &[r#","content_block":"#]);
+            block(out);
+        });
+        if self.index == 0 {
+            self.push("ping", |_| {});
+        }
+    }
+
+    /// A piece of the block; `delta` is everything before the text.
+    fn grow(&mut self, delta: &str, text: &str) {
+        if !std::mem::replace(&mut self.grown, true) {
+            self.events.begin_pace();
+        }
+        self.push_of_block("content_block_delta", |out| {
+            put(out, &[r#","delta":"#, delta]);
+            put_string(out, text);
+            put(out, &["}"]);
+        });
+        self.events.end_pace();
+    }
+
+    fn close(&mut self) {
+        self.push_of_block("content_block_stop", |_| {});
+        self.index += 1;
+    }
 }

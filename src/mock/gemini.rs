@@ -96,7 +96,10 @@ impl Reply<'_> {
                 put_thought(out, &self.turn.thought.concat());
                 put(out, &[","]);
             }
-            self.put_content(out, &self.turn.text);
+            for call in 0..self.turn.calls {
+                put(out, &[if call > 0 { "," } else { "" }]);
+                self.put_content(out, &self.turn.text);
+            }
         });
         Answer::json(out).tokens(self.turn.all_tokens())
     }
@@ -113,7 +116,10 @@ impl Reply<'_> {
         }
         if self.turn.call.is_some() {
             // Calls come whole.
-            self.event(&mut events, dialect, false, |out| self.put_content(out, &self.turn.text));
+            for _ in 0..self.turn.calls {
+                let call = |out: &mut Vec<u8>| self.put_content(out, &self.turn.text);
+                self.event(&mut events, dialect, false, call);
+            }
         } else {
             for piece in self.turn.pieces(self.chunks) {
                 self.event(&mut events, dialect, false, |out| self.put_content(out, piece));

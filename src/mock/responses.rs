@@ -78,7 +78,10 @@ impl Reply<'_> {
                 self.put_reasoning(out, progress);
                 put(out, &[","]);
             }
-            self.put_item(out, progress);
+            for call in 0..self.turn.calls {
+                put(out, &[if call > 0 { "," } else { "" }]);
+                self.put_item(out, progress, call);
+            }
         }
         put(out, &["]"]);
         match progress {
@@ -119,11 +122,13 @@ impl Reply<'_> {
         put(out, &["}"]);
     }
 
-    /// What is said, or the call.
-    fn put_item(&self, out: &mut Vec<u8>, progress: Progress) {
+    /// What is said, or the call with this number.
+    fn put_item(&self, out: &mut Vec<u8>, progress: Progress, call: usize) {
         let status = self.status(progress);
         let text = if progress == Progress::Done { &*self.turn.text } else { "" };
-        put(out, &[r#"{"id":""#, self.item_kind(), "_mock", &self.number, r#"","type":""#]);
+        put(out, &[r#"{"id":""#]);
+        self.put_item_id(out, call);
+        put(out, &[r#"","type":""#]);
         let Some(name) = &self.turn.call else {
             put(out, &[r#"message","status":""#, status, r#"","role":"assistant","content":["#]);
             if progress == Progress::Done {
@@ -132,7 +137,9 @@ impl Reply<'_> {
             return put(out, &["]}"]);
         };
         put(out, &[r#"function_call","status":""#, status, r#"","call_id":"call_mock"#]);
-        put(out, &[&self.number, r#"","name":"#]);
+        put(out, &[&self.number, "_"]);
+        put_number(out, call);
+        put(out, &[r#"","name":"#]);
         put_string(out, name);
         put(out, &[r#","arguments":"#]);
         put_string(out, text);
@@ -145,9 +152,11 @@ impl Reply<'_> {
         put(out, &["}"]);
     }
 
-    /// How the id of what is said begins.
-    fn item_kind(&self) -> &'static str {
-        if self.turn.call.is_some() { "fc" } else { "msg" }
+    /// The id of what is said, or of the call with this number.
+    fn put_item_id(&self, out: &mut Vec<u8>, call: usize) {
+        let kind = if self.turn.call.is_some() { "fc" } else { "msg" };
+        put(out, &[kind, "_mock", &self.number, "_"]);
+        put_number(out, call);
     }
 
     fn put_usage(&self, out: &mut Vec<u8>) {

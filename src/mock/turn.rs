@@ -40,6 +40,8 @@ pub(crate) struct Turn {
     pub(crate) text: String,
     /// The name of the function called.
     pub(crate) call: Option<String>,
+    /// How many calls are made, all alike; one where words are said.
+    pub(crate) calls: usize,
     pub(crate) finish: Finish,
     ends: Vec<usize>,
 }
@@ -51,7 +53,8 @@ impl Turn {
             (Some(function), _) => {
                 let arguments = function.schema.as_ref().map_or_else(|| json!({}), sample);
                 let call = Some(function.name.clone().into_owned());
-                Self { call, finish: Finish::Call, ..Self::exactly(arguments.to_string()) }
+                let turn = Self::exactly(arguments.to_string());
+                Self { call, calls: behaviour.calls(), finish: Finish::Call, ..turn }
             }
             (None, Format::Words) => Self::words(ask.tokens_max, behaviour),
             (None, Format::Json) => Self::exactly(r#"{"answer":"open"}"#.into()),
@@ -71,7 +74,7 @@ impl Turn {
             text.push_str(word);
             ends.push(text.len());
         }
-        Self { thought: &[], text, call: None, finish, ends }
+        Self { thought: &[], text, call: None, calls: 1, finish, ends }
     }
 
     /// A text with a meaning of its own, in tokens of four bytes.
@@ -79,12 +82,12 @@ impl Turn {
         let is_end = |at: &usize| at.is_multiple_of(4) && text.is_char_boundary(*at);
         let mut ends: Vec<usize> = (1..text.len()).filter(is_end).collect();
         ends.push(text.len());
-        Self { thought: &[], text, call: None, finish: Finish::Stop, ends }
+        Self { thought: &[], text, call: None, calls: 1, finish: Finish::Stop, ends }
     }
 
     /// Its length in tokens, without the thought.
     pub(crate) fn tokens(&self) -> usize {
-        self.ends.len()
+        self.ends.len() * self.calls
     }
 
     /// Its length in tokens, thought included.

@@ -1,8 +1,9 @@
-//! What a request for a message asks, and whether Anthropic would take it at all.
+//! What a request for a message asks.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -24,44 +25,55 @@ pub(super) struct Body<'a> {
     #[serde(borrow)]
     tool_choice: Option<ToolChoice<'a>>,
     #[serde(borrow)]
-    thinking: Option<Kind<'a>>,
+    thinking: Option<Thinking<'a>>,
+    pub(super) temperature: Option<f64>,
     output_config: Option<OutputConfig>,
     #[serde(borrow)]
     metadata: Option<Metadata<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
+pub(super) struct Message<'a> {
     #[serde(borrow)]
-    role: Cow<'a, str>,
+    pub(super) role: Cow<'a, str>,
     #[serde(borrow)]
     content: &'a RawValue,
 }
 
+/// A content block of any type.
 #[derive(Deserialize)]
-struct Block<'a> {
+pub(super) struct Block<'a> {
     #[serde(borrow)]
-    r#type: Cow<'a, str>,
+    pub(super) r#type: Cow<'a, str>,
     #[serde(borrow)]
-    source: Option<Source<'a>>,
+    pub(super) text: Option<Cow<'a, str>>,
+    /// Of a call.
+    #[serde(borrow)]
+    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) name: Option<IgnoredAny>,
+    /// Of a call's result.
+    #[serde(borrow)]
+    pub(super) tool_use_id: Option<Cow<'a, str>>,
+    pub(super) signature: Option<IgnoredAny>,
+    #[serde(borrow)]
+    pub(super) source: Option<Source<'a>>,
 }
 
 /// Where an image or a document comes from.
 #[derive(Deserialize)]
-struct Source<'a> {
+pub(super) struct Source<'a> {
     #[serde(borrow)]
-    r#type: Cow<'a, str>,
-    #[serde(borrow)]
-    media_type: Option<Cow<'a, str>>,
-    data: Option<serde::de::IgnoredAny>,
-    url: Option<serde::de::IgnoredAny>,
+    pub(super) r#type: Cow<'a, str>,
+    pub(super) media_type: Option<IgnoredAny>,
+    pub(super) data: Option<IgnoredAny>,
+    pub(super) url: Option<IgnoredAny>,
 }
 
-/// What is told apart by its type alone.
 #[derive(Deserialize)]
-struct Kind<'a> {
+struct Thinking<'a> {
     #[serde(borrow)]
     r#type: Cow<'a, str>,
+    budget_tokens: Option<usize>,
 }
 
 /// A tool; one of Anthropic's own has no schema.
@@ -98,12 +110,23 @@ impl Settings for Body<'_> {
 }
 
 impl<'a> Body<'a> {
-    /// Refuses what Anthropic refuses, and gives the model's name as JSON.
-    pub(super) fn check(&self) -> Result<&'a str, Refusal> {
-        let model = model_name(self.model)?;
-        let messages = self.messages.as_ref().ok_or_else(|| Refusal::missing("messages"))?;
-        messages.iter().try_for_each(Message::check)?;
-        Ok(model)
+    /// The model's name as it stands in the body, quotes included.
+    pub(super) fn model(&self) -> Result<&'a str, Refusal> {
+        model_name(self.model)
+    }
+
+    pub(super) fn messages(&self) -> Result<&[Message<'a>], Refusal> {
+        self.messages.as_deref().ok_or_else(|| Refusal::missing("messages"))
+    }
+
+    /// How many tokens the model may think, where that is said.
+    pub(super) fn thinking_budget(&self) -> Option<usize> {
+        let thinking = self.thinking.as_ref().filter(|thinking| thinking.r#type == "enabled")?;
+        Some(thinking.budget_tokens.unwrap_or(0))
+    }
+
+    pub(super) fn forces_a_call(&self) -> bool {
+        self.tool_choice.as_ref().is_some_and(|choice| matches!(&*choice.r#type, "any" | "tool"))
     }
 
     pub(super) fn ask(&self) -> Result<Ask<'a>, Refusal> {
@@ -137,44 +160,11 @@ impl<'a> Body<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn check(&self) -> Result<(), Refusal> {
-        if !matches!(&*self.role, "user" | "assistant") {
-            let message = format!("'role' must be user or assistant, not {}.", self.role);
-            return Err(Refusal::bad(message).param("messages"));
-        }
-        self.blocks()?.iter().try_for_each(Block::check)
-    }
-
     /// The content; none where it is a text.
-    fn blocks(&self) -> Result<Vec<Block<'a>>, Refusal> {
+    pub(super) fn blocks(&self) -> Result<Vec<Block<'a>>, Refusal> {
         if self.content.get().starts_with('"') {
             return Ok(Vec::new());
         }
         parse("messages", self.content)
-    }
-}
-
-impl Block<'_> {
-    fn check(&self) -> Result<(), Refusal> {
-        let whole = match (&*self.r#type, &self.source) {
-            ("image" | "document", None) => false,
-            (_, Some(source)) => source.is_whole(),
-            _ => true,
-        };
-        if whole {
-            return Ok(());
-        }
-        let message = format!("The source of a block of type '{}' lacks a member.", self.r#type);
-        Err(Refusal::bad(message).param("messages"))
-    }
-}
-
-impl Source<'_> {
-    fn is_whole(&self) -> bool {
-        match &*self.r#type {
-            "base64" => self.media_type.is_some() && self.data.is_some(),
-            "url" => self.url.is_some(),
-            _ => true,
-        }
     }
 }

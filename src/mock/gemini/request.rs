@@ -46,6 +46,8 @@ struct Content<'a> {
 struct Part<'a> {
     #[serde(alias = "inline_data", borrow)]
     inline_data: Option<Blob<'a>>,
+    #[serde(alias = "function_call")]
+    function_call: Option<IgnoredAny>,
     #[serde(alias = "function_response")]
     function_response: Option<IgnoredAny>,
 }
@@ -126,7 +128,18 @@ impl<'a> Body<'a> {
     /// Refuses what Gemini refuses.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let contents = self.contents.as_ref().ok_or_else(|| Refusal::missing("contents"))?;
-        contents.iter().try_for_each(Content::check)
+        contents.iter().try_for_each(Content::check)?;
+        let calls = |content: &Content<'_>| content.count(|part| part.function_call.is_some());
+        let mut before = 0;
+        for content in contents {
+            let results = content.count(|part| part.function_response.is_some());
+            if results > 0 && results != before {
+                let wrong = format!("There are {results} function responses to {before} calls.");
+                return Err(Refusal::bad(wrong).param("contents"));
+            }
+            before = calls(content);
+        }
+        Ok(())
     }
 
     /// The same for `countTokens`, which takes a whole request too.
@@ -167,10 +180,7 @@ impl<'a> Body<'a> {
     /// The function that the model calls: never behind a result, so that a conversation ends.
     fn called(&self) -> Result<Option<&Declaration<'a>>, Refusal> {
         let last = self.contents.iter().flatten().last();
-        let answers = |content: &Content<'_>| {
-            content.parts.iter().any(|part| part.function_response.is_some())
-        };
-        if last.is_some_and(answers) {
+        if last.is_some_and(|last| last.count(|part| part.function_response.is_some()) > 0) {
             return Ok(None);
         }
         let calling = self.tool_config.as_ref().and_then(|c| c.function_calling_config.as_ref());
@@ -187,9 +197,17 @@ impl<'a> Body<'a> {
 }
 
 impl Content<'_> {
+    /// How many of the parts are of some kind.
+    fn count(&self, is: impl Fn(&Part<'_>) -> bool) -> usize {
+        self.parts.iter().filter(|part| is(part)).count()
+    }
+
     fn check(&self) -> Result<(), Refusal> {
         if !matches!(self.role.as_deref(), None | Some("user" | "model" | "function")) {
             return Err(Refusal::bad("Please use a valid role: user, model.").param("contents"));
+        }
+        if self.parts.is_empty() {
+            return Err(Refusal::bad("'parts' must not be empty.").param("contents"));
         }
         let is_whole = |part: &Part<'_>| {
             let blob = part.inline_data.as_ref();

@@ -52,6 +52,10 @@ struct Item<'a> {
     #[serde(borrow)]
     r#type: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    call_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     role: Option<Cow<'a, str>>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
@@ -117,8 +121,29 @@ impl<'a> Body<'a> {
     pub(super) fn check(&self) -> Result<&'a str, Refusal> {
         let model = model_name(self.model)?;
         self.input.ok_or_else(|| Refusal::missing("input"))?;
-        self.items()?.iter().try_for_each(Item::check)?;
+        let items = self.items()?;
+        items.iter().try_for_each(Item::check)?;
+        self.check_results(&items)?;
         Ok(model)
+    }
+
+    /// Each result has its call before, here or in an earlier answer.
+    fn check_results(&self, items: &[Item<'a>]) -> Result<(), Refusal> {
+        if self.previous_response_id.is_some() {
+            return Ok(());
+        }
+        let mut calls = Vec::new();
+        for item in items {
+            match item.r#type.as_deref() {
+                Some("function_call") => calls.extend(item.call_id.as_deref()),
+                Some("function_call_output") if !calls.iter().any(|id| item.answers(id)) => {
+                    let wrong = "No tool call found for a function call output.";
+                    return Err(Refusal::bad(wrong).param("input"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn ask(&self) -> Result<Ask<'a>, Refusal> {
@@ -201,7 +226,21 @@ impl<'a> Body<'a> {
 }
 
 impl Item<'_> {
+    fn answers(&self, call_id: &str) -> bool {
+        self.call_id.as_deref() == Some(call_id)
+    }
+
     fn check(&self) -> Result<(), Refusal> {
+        let prefix = match self.r#type.as_deref() {
+            Some("function_call") => "fc",
+            Some("reasoning") => "rs",
+            Some("message") => "msg",
+            _ => "",
+        };
+        if self.id.as_deref().is_some_and(|id| !id.starts_with(prefix)) {
+            let wrong = format!("Expected an id that begins with '{prefix}'.");
+            return Err(Refusal::bad(wrong).param("input"));
+        }
         let known = matches!(
             self.role.as_deref(),
             None | Some("user" | "assistant" | "system" | "developer")

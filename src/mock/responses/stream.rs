@@ -38,17 +38,10 @@ impl Reply<'_> {
         if self.thinks() {
             self.think(&mut events);
         }
-        if self.turn.call.is_some() {
-            self.call(&mut events)
-        } else {
-            self.say(&mut events)
+        for call in 0..self.turn.calls {
+            self.item(&mut events, call);
         }
         events.0.end_pace();
-        let index = self.item_index();
-        events.push("response.output_item.done", |out| {
-            put(out, &[index, r#","item":"#]);
-            self.put_item(out, Progress::Done);
-        });
         let end = match self.turn.finish {
             Finish::Length => "response.incomplete",
             Finish::Stop | Finish::Call => "response.completed",
@@ -60,11 +53,6 @@ impl Reply<'_> {
     fn response(&self, out: &mut Vec<u8>, progress: Progress) {
         put(out, &[r#","response":"#]);
         self.put_response(out, progress);
-    }
-
-    /// Where the item stands that holds what is said, or the call.
-    fn item_index(&self) -> &'static str {
-        if self.thinks() { r#","output_index":1"# } else { r#","output_index":0"# }
     }
 
     fn think(&self, events: &mut Sequence) {
@@ -107,48 +95,59 @@ impl Reply<'_> {
         events.push("response.reasoning_summary_part.done", |out| part(&whole, out));
     }
 
+    /// What is said, or the call with this number.
+    fn item(&self, events: &mut Sequence, call: usize) {
+        self.tell_item(events, "response.output_item.added", Progress::Begun, call);
+        match &self.turn.call {
+            None => self.say(events),
+            Some(name) => self.call(events, name, call),
+        }
+        self.tell_item(events, "response.output_item.done", Progress::Done, call);
+    }
+
+    fn tell_item(&self, events: &mut Sequence, name: &str, progress: Progress, call: usize) {
+        events.push(name, |out| {
+            self.put_index(out, call);
+            put(out, &[r#","item":"#]);
+            self.put_item(out, progress, call);
+        });
+    }
+
     fn say(&self, events: &mut Sequence) {
-        self.open_item(events);
         events.push("response.content_part.added", |out| self.part(out, ""));
         self.begin_pace(events);
         for piece in self.turn.pieces(self.chunks) {
             events.push("response.output_text.delta", |out| {
-                self.place(out);
+                self.place(out, 0);
                 put(out, &[r#","content_index":0,"logprobs":[],"delta":"#]);
                 put_string(out, piece);
             });
         }
         events.push("response.output_text.done", |out| {
-            self.place(out);
+            self.place(out, 0);
             put(out, &[r#","content_index":0,"logprobs":[],"text":"#]);
             put_string(out, &self.turn.text);
         });
         events.push("response.content_part.done", |out| self.part(out, &self.turn.text));
     }
 
-    fn call(&self, events: &mut Sequence) {
-        self.open_item(events);
-        self.begin_pace(events);
+    fn call(&self, events: &mut Sequence, name: &str, call: usize) {
+        if call == 0 {
+            self.begin_pace(events);
+        }
         for piece in self.turn.pieces(self.chunks) {
             events.push("response.function_call_arguments.delta", |out| {
-                self.place(out);
+                self.place(out, call);
                 put(out, &[r#","delta":"#]);
                 put_string(out, piece);
             });
         }
         events.push("response.function_call_arguments.done", |out| {
-            self.place(out);
+            self.place(out, call);
             put(out, &[r#","name":"#]);
-            put_string(out, self.turn.call.as_deref().unwrap_or_default());
+            put_string(out, name);
             put(out, &[r#","arguments":"#]);
             put_string(out, &self.turn.text);
-        });
-    }
-
-    fn open_item(&self, events: &mut Sequence) {
-        events.push("response.output_item.added", |out| {
-            put(out, &[self.item_index(), r#","item":"#]);
-            self.put_item(out, Progress::Begun);
         });
     }
 
@@ -160,14 +159,21 @@ impl Reply<'_> {
     }
 
     fn part(&self, out: &mut Vec<u8>, text: &str) {
-        self.place(out);
+        self.place(out, 0);
         put(out, &[r#","content_index":0,"part":"#]);
         self.put_text(out, text);
     }
 
     /// Which item an event is about.
-    fn place(&self, out: &mut Vec<u8>) {
-        put(out, &[r#","item_id":""#, self.item_kind(), "_mock", &self.number, r#"""#]);
-        put(out, &[self.item_index()]);
+    fn place(&self, out: &mut Vec<u8>, call: usize) {
+        put(out, &[r#","item_id":""#]);
+        self.put_item_id(out, call);
+        put(out, &[r#"""#]);
+        self.put_index(out, call);
+    }
+
+    fn put_index(&self, out: &mut Vec<u8>, call: usize) {
+        put(out, &[r#","output_index":"#]);
+        put_number(out, call + usize::from(self.thinks()));
     }
 }

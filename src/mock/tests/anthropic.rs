@@ -84,10 +84,12 @@ async fn a_tool_is_called_whole_and_streamed() {
     assert_eq!(events[events.len() - 2].1["delta"]["stop_reason"], "tool_use");
 
     let result = json!([{ "type": "tool_result", "tool_use_id": call["id"], "content": "sunny" }]);
+    let history = json!([{ "role": "assistant", "content": whole["content"] },
+        { "role": "user", "content": result }]);
     for (more, kind) in [
         (json!({ "tool_choice": { "type": "none" } }), "text"),
         (json!({ "tool_choice": { "type": "any" } }), "tool_use"),
-        (json!({ "messages": [{ "role": "user", "content": result }] }), "text"),
+        (json!({ "messages": history }), "text"),
     ] {
         let answer = mock.post(MESSAGES, &with(message(tools.clone()), more)).await.json();
         assert_eq!(answer["content"][0]["type"], kind);
@@ -95,9 +97,28 @@ async fn a_tool_is_called_whole_and_streamed() {
 }
 
 #[tokio::test]
+async fn a_tool_can_be_called_several_times_at_once() {
+    let mock = mock("calls=3").await;
+    let (_, tools) = weather();
+    let whole = mock.post(MESSAGES, &message(tools.clone())).await.json();
+    let calls = whole["content"].as_array().unwrap();
+    assert_eq!(calls.len(), 3);
+    assert!(calls[0]["id"] != calls[1]["id"] && calls[1]["id"] != calls[2]["id"]);
+    let body = with(message(tools), json!({ "stream": true }));
+    let events = mock.post(MESSAGES, &body).await.named_events();
+    let arguments = r#"{"city":"text"}"#;
+    assert_eq!(joined(&events, "/delta/partial_json"), arguments.repeat(3));
+    let opened = events.iter().filter(|(name, _)| name == "content_block_start");
+    let indices: Vec<&Value> = opened.map(|(_, data)| &data["index"]).collect();
+    assert_eq!(indices, [0, 1, 2]);
+    assert_eq!(whole["usage"]["output_tokens"], 12);
+}
+
+#[tokio::test]
 async fn thoughts_are_told_where_they_are_asked_for() {
     let mock = mock("tokens=2").await;
-    let thinking = json!({ "thinking": { "type": "enabled", "budget_tokens": 1024 } });
+    let thinking = json!({ "max_tokens": 2000,
+        "thinking": { "type": "enabled", "budget_tokens": 1024 } });
     let whole = mock.post(MESSAGES, &message(thinking.clone())).await.json();
     let thought = &whole["content"][0];
     assert_eq!(thought["type"], "thinking");
@@ -156,8 +177,26 @@ async fn what_anthropic_would_not_take_is_refused_in_its_words() {
     let data = json!({ "type": "base64", "media_type": "image/png", "data": "iVBORw0K" });
     let said =
         |role: &str, content: Value| json!({ "messages": [{ "role": role, "content": content }] });
+    let call = |id: &str| said("assistant", json!([{ "type": "tool_use", "id": id, "name": "a" }]));
+    let result = json!([{ "type": "tool_result", "tool_use_id": "b" }]);
+    let thinks = |budget: u32, more: Value| {
+        let thinking = json!({ "type": "enabled", "budget_tokens": budget });
+        with(json!({ "max_tokens": 2000, "thinking": thinking }), more)
+    };
     for (more, status) in [
         (json!({}), 200),
+        (said("user", json!([{ "type": "text", "text": "" }])), 400),
+        (said("assistant", json!([{ "type": "thinking", "thinking": "a" }])), 400),
+        (call("b"), 400),
+        (call("b.c"), 400),
+        (said("user", result), 400),
+        (thinks(1024, json!({})), 200),
+        (thinks(1023, json!({})), 400),
+        (thinks(2000, json!({})), 400),
+        (thinks(1024, json!({ "temperature": 0.5 })), 400),
+        (thinks(1024, json!({ "temperature": 1 })), 200),
+        (thinks(1024, json!({ "tool_choice": { "type": "any" } })), 400),
+        (json!({ "temperature": 1.5 }), 400),
         (said("assistant", json!("a")), 200),
         (said("user", image(data.clone())), 200),
         (said("user", image(json!({ "type": "url", "url": "https://a/b.png" }))), 200),

@@ -93,6 +93,7 @@ async fn a_function_is_called_whole_and_streamed() {
             assert!(jsonschema::is_valid(&standard, &part["functionCall"]["args"]), "{part}");
         }
         let config = |config: Value| json!({ "functionCallingConfig": config });
+        let called = json!({ "functionCall": { "name": "weather", "args": {} } });
         let response = json!({ "functionResponse": { "name": "weather", "response": {} } });
         for (more, calls) in [
             (json!({ "toolConfig": config(json!({ "mode": "NONE" })) }), false),
@@ -101,11 +102,23 @@ async fn a_function_is_called_whole_and_streamed() {
                 json!({ "tool_config": config(json!({ "allowedFunctionNames": ["weather"] })) }),
                 true,
             ),
-            (json!({ "contents": [{ "parts": [response] }] }), false),
+            (json!({ "contents": [{ "parts": [called] }, { "parts": [response] }] }), false),
         ] {
             let part = call(&mock, GENERATE, with(json!({ "tools": tools }), more)).await;
             assert_eq!(part.get("functionCall").is_some(), calls, "{part}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_function_can_be_called_several_times_at_once() {
+    let mock = mock("calls=2").await;
+    let tools = json!([{ "functionDeclarations": [{ "name": "weather" }] }]);
+    let whole = mock.post(GENERATE, &ask(json!({ "tools": tools }))).await.json();
+    let stream = events(&mock.post(STREAM, &ask(json!({ "tools": tools }))).await);
+    for events in [vec![whole], stream] {
+        let parts = events.iter().flat_map(parts);
+        assert_eq!(parts.filter(|part| part.get("functionCall").is_some()).count(), 2);
     }
 }
 
@@ -195,6 +208,8 @@ async fn what_gemini_would_not_take_is_refused_in_its_words() {
         (part(json!({ "inlineData": { "data": "iVBORw0K" } })), 400),
         (json!({ "contents": [{ "role": "assistant", "parts": [] }] }), 400),
         (json!({ "contents": null }), 400),
+        (json!({ "contents": [{ "role": "user", "parts": [] }] }), 400),
+        (part(json!({ "functionResponse": { "name": "a", "response": {} } })), 400),
         (json!({ "labels": { "mock": "stauts=1" } }), 400),
     ] {
         let body = ask(more);

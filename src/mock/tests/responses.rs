@@ -102,17 +102,35 @@ async fn a_tool_is_called_whole_and_streamed() {
     let (_, done) = &events[events.len() - 2];
     assert_eq!((&done["item"]["id"], &done["item"]["arguments"]), (&item["id"], &json!(arguments)));
 
-    let result =
-        json!([{ "type": "function_call_output", "call_id": call["call_id"], "output": "sunny" }]);
+    let output =
+        json!({ "type": "function_call_output", "call_id": call["call_id"], "output": "sunny" });
+    let history = json!([call, output]);
     for (more, kind) in [
         (json!({ "tool_choice": "none" }), "message"),
         (json!({ "tool_choice": "required" }), "function_call"),
         (json!({ "tool_choice": { "type": "function", "name": "weather" } }), "function_call"),
-        (json!({ "input": result }), "message"),
+        (json!({ "input": history }), "message"),
+        (json!({ "input": [output], "previous_response_id": "resp_1" }), "message"),
     ] {
         let body = with(ask(json!({ "tools": tools })), more);
         assert_eq!(mock.post(RESPONSES, &body).await.json()["output"][0]["type"], kind, "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_tool_can_be_called_several_times_at_once() {
+    let mock = mock("calls=2").await;
+    let tools = json!([{ "type": "function", "name": "weather", "parameters": schema() }]);
+    let whole = mock.post(RESPONSES, &ask(json!({ "tools": tools }))).await.json();
+    let calls = whole["output"].as_array().unwrap();
+    assert_eq!(calls.len(), 2);
+    assert_ne!(calls[0]["call_id"], calls[1]["call_id"]);
+    let body = ask(json!({ "tools": tools, "stream": true }));
+    let events = mock.post(RESPONSES, &body).await.named_events();
+    assert_eq!(joined(&events, "/delta"), r#"{"city":"text"}"#.repeat(2));
+    let done = events.iter().filter(|(name, _)| name == "response.output_item.done");
+    let indices: Vec<&Value> = done.map(|(_, data)| &data["output_index"]).collect();
+    assert_eq!(indices, [0, 1]);
 }
 
 #[tokio::test]
@@ -178,6 +196,9 @@ async fn what_openai_would_not_take_is_refused_in_its_words() {
         (part(image), None),
         (part(json!({ "type": "input_image", "detail": "auto" })), Some("input")),
         (json!({ "input": [{ "role": "tool", "content": "a" }] }), Some("input")),
+        (json!({ "input": [{ "type": "function_call_output", "call_id": "a" }] }), Some("input")),
+        (json!({ "input": [{ "type": "function_call", "id": "call_a" }] }), Some("input")),
+        (json!({ "input": [{ "type": "function_call", "id": "fc_a" }] }), None),
         (json!({ "input": null }), Some("input")),
         (json!({ "input": {} }), Some("input")),
         (json!({ "model": null }), Some("model")),
