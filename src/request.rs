@@ -7,15 +7,16 @@
 
 pub mod outgoing;
 mod prompt;
+mod rules;
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue};
-use serde_json::Number;
 
 use crate::config::snapshot::{Key, Model, Rewrite};
+use crate::dialect::fields::FieldError;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::Dialect;
 use crate::dialect::members::Members;
@@ -23,7 +24,7 @@ use crate::dialect::multipart::{self, Fields, MultipartError};
 use crate::dialect::openai::request::{
     BodyForm, Request as Wishes, RequestError, body_form, takes_stream_options,
 };
-use crate::dialect::splice::{ObjectEdit, Overlap, Splice};
+use crate::dialect::splice::{Overlap, Splice};
 use crate::error::{Error, Kind, Result};
 use crate::route::path::GeminiMethod;
 use crate::route::{self, Call};
@@ -205,14 +206,8 @@ impl Request {
 
     fn rewrite_json(&mut self, wishes: &Wishes<'_>, rewriting: &Rewriting<'_>) -> Result<()> {
         let (rules, members) = (&rewriting.model.rewrite, &wishes.members);
-        let mut edit = ObjectEdit::new(members);
-        refuse(members, &rules.refuse)?;
-        cap(members, &rules.caps, &mut edit)?;
-        default(members, &rules.defaults, &mut edit);
-        self.splice.object(&edit).map_err(overlap)?;
-        if self.operation == Operation::Chat {
-            prompt::insert(members, rewriting, &mut self.splice)?;
-        }
+        rules::apply(self.dialect, self.operation, members, rules, &mut self.splice)?;
+        prompt::insert(self.dialect, self.operation, members, rewriting, &mut self.splice)?;
         (self.stream, self.include_usage) = (wishes.stream, wishes.include_usage);
         // Options that the alias sets by default are the alias's to decide.
         let takes_options = self.dialect == Dialect::Chat && takes_stream_options(self.operation);
@@ -238,20 +233,6 @@ impl Request {
     }
 }
 
-/// Refuses members that the alias does not allow.
-fn refuse(members: &Members<'_>, names: &[Box<str>]) -> Result<()> {
-    for name in names {
-        if members.get_any_case(name).is_some_and(|member| !member.is_null()) {
-            return Err(Error::new(
-                Kind::ParameterRefused,
-                format!("`{name}` is not allowed for this model: leave it out."),
-            )
-            .param(name.to_string()));
-        }
-    }
-    Ok(())
-}
-
 /// Refuses what a Responses request can say only to a server that keeps state.
 fn refuse_state(members: &Members<'_>) -> Result<()> {
     for name in ["previous_response_id", "conversation", "background"] {
@@ -265,38 +246,6 @@ fn refuse_state(members: &Members<'_>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Lowers numbers over their cap.
-fn cap(
-    members: &Members<'_>,
-    caps: &[(Box<str>, Number)],
-    edit: &mut ObjectEdit<'_, '_>,
-) -> Result<()> {
-    for (name, cap) in caps {
-        let Some(member) = members.get_any_case(name).filter(|member| !member.is_null()) else {
-            continue;
-        };
-        let number = member.number().and_then(|number| number.as_f64());
-        let Some(number) = number else { return Err(invalid_member(name, "must be a number")) };
-        if cap.as_f64().is_some_and(|cap| number > cap) {
-            edit.set(&member.name, cap.to_string().as_bytes());
-        }
-    }
-    Ok(())
-}
-
-/// Sets members that the client left out.
-fn default(
-    members: &Members<'_>,
-    defaults: &[(Box<str>, Box<str>)],
-    edit: &mut ObjectEdit<'_, '_>,
-) {
-    for (name, json) in defaults {
-        if members.get_any_case(name).is_none() {
-            edit.set(name, json.as_bytes());
-        }
-    }
 }
 
 /// Whether the rules set a member where the client does not.
@@ -368,6 +317,16 @@ fn missing_model() -> Error {
         "The request names no `model`. GET /v1/models lists those available.",
     )
     .param("model")
+}
+
+fn wrong_field(error: FieldError) -> Error {
+    match error {
+        FieldError::Overlap(error) => overlap(error),
+        FieldError::Wrong(name, rule) => invalid_member(&name, rule),
+        FieldError::Json(_) => {
+            Error::new(Kind::InvalidBody, format!("The request cannot be read: {error}."))
+        }
+    }
 }
 
 fn overlap(overlap: Overlap) -> Error {
