@@ -52,24 +52,31 @@ async fn openai_for_node() {
     pass("openai_client.mjs", &gateway, &[]);
 }
 
-/// The aliases of the matrix, each a dialect that an upstream speaks and where it begins there.
-const UPSTREAMS: [(&str, &str); 4] =
-    [("openai", "/v1"), ("responses", "/v1"), ("anthropic", ""), ("gemini", "")];
+/// The aliases of the matrix: each the dialect of its upstream, where that begins there, and the model
+/// asked for. Anthropic and Gemini want some things said otherwise to their older models.
+const UPSTREAMS: [(&str, &str, &str, &str); 6] = [
+    ("openai", "openai", "/v1", "gpt-x"),
+    ("responses", "responses", "/v1", "gpt-x"),
+    ("anthropic", "anthropic", "", "claude-x"),
+    ("anthropic-older", "anthropic", "", "claude-sonnet-4-5"),
+    ("gemini", "gemini", "", "gemini-3-pro"),
+    ("gemini-older", "gemini", "", "gemini-2.5-pro"),
+];
 
 /// Runs a client against an upstream of each dialect.
 async fn matrix(script: &str) {
     let mock = Server::mock().await;
     let mut gateway = conf();
-    for (dialect, base) in UPSTREAMS {
+    for (alias, dialect, base, model) in UPSTREAMS {
         gateway = gateway
-            .provider_at(dialect, &[format!("{}{base}", mock.url())])
-            .set(&format!("providers.{dialect}.dialect"), dialect)
+            .provider_at(alias, &[format!("{}{base}", mock.url())])
+            .set(&format!("providers.{alias}.dialect"), dialect)
             // A simulated failure is not to spare the server the next check.
-            .set(&format!("providers.{dialect}.passive.failures"), 0)
-            .model(dialect, &[(dialect, "simulated")]);
+            .set(&format!("providers.{alias}.passive.failures"), 0)
+            .model(alias, &[(alias, model)]);
     }
     let gateway = gateway.start().await;
-    let names = UPSTREAMS.map(|(dialect, _)| dialect).join(",");
+    let names = UPSTREAMS.map(|(alias, ..)| alias).join(",");
     pass(script, &gateway, &[("TOLLGATE_MOCK", &mock.url()), ("TOLLGATE_UPSTREAMS", &names)]);
 }
 

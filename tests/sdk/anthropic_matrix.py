@@ -14,7 +14,9 @@ from matrix import (
     ARGUMENTS,
     CUT,
     CUT_TOKENS,
+    PDF,
     PNG,
+    SIGNATURE,
     THOUGHT,
     THOUGHT_TOKENS,
     TOKENS,
@@ -49,6 +51,11 @@ def ask(upstream, **more):
     return client(upstream).messages.create(**asking(upstream, **more))
 
 
+def said(answer):
+    """An answer as a message of the conversation that goes on."""
+    return {"role": "assistant", "content": [block.to_dict() for block in answer.content]}
+
+
 def whole(upstream):
     answer = ask(upstream, system="Be brief.")
     assert (answer.type, answer.role) == ("message", "assistant"), answer
@@ -79,7 +86,7 @@ def tool(upstream):
     result = {"type": "tool_result", "tool_use_id": call.id, "content": "sunny today"}
     history = [
         *SAY_HELLO,
-        {"role": "assistant", "content": [block.to_dict() for block in answer.content]},
+        said(answer),
         {"role": "user", "content": [result]},
     ]
     assert ask(upstream, messages=history, tools=TOOLS).content[0].text == WORDS
@@ -96,6 +103,62 @@ def tool_stream(upstream):
     (call,) = final.content
     assert (call.name, call.input) == ("weather", ARGUMENTS), final
     assert final.stop_reason == "tool_use", final
+
+
+def parallel_tools(upstream):
+    with behaving("calls=3"):
+        one = ask(upstream, tools=TOOLS)
+        with client(upstream).messages.stream(**asking(upstream, tools=TOOLS)) as events:
+            other = events.get_final_message()
+    for answer in [one, other]:
+        calls = [block for block in answer.content if block.type == "tool_use"]
+        assert len({call.id for call in calls}) == 3, answer
+        assert all(call.input == ARGUMENTS for call in calls), answer
+        results = [
+            {"type": "tool_result", "tool_use_id": call.id, "content": f"sunny {number}"}
+            for number, call in enumerate(calls)
+        ]
+        with behaving("echo"):
+            history = [*SAY_HELLO, said(answer), {"role": "user", "content": results}]
+            body = echoed(ask(upstream, messages=history, tools=TOOLS).content[0].text)
+        assert all(f"sunny {number}" in body for number in range(3)), body
+
+
+def thought_with_tool(upstream):
+    more = {"tools": TOOLS, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    answer = ask(upstream, **more)
+    (call,) = [block for block in answer.content if block.type == "tool_use"]
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": "sunny today"}
+    history = [*SAY_HELLO, said(answer), {"role": "user", "content": [result]}]
+    with behaving("echo"):
+        body = echoed(ask(upstream, messages=history, **more).content[-1].text)
+    assert "sunny today" in body, body
+    assert (SIGNATURE in body) == upstream.tells_thoughts, body
+
+
+def conversation(upstream):
+    messages = [
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "Two."},
+        {"role": "user", "content": [{"type": "text", "text": "Three?"}]},
+    ]
+    tuning = {"stop_sequences": ["STOP-HERE"], "metadata": {"user_id": "me"}}
+    # The client leaves it to those who know that an older model answers.
+    tuning["extra_body"] = {"temperature": 0.25}
+    with behaving("echo"):
+        answer = ask(upstream, messages=messages, system="Be brief.", **tuning)
+    body = echoed(answer.content[0].text)
+    words = ["Be brief.", "One?", "Two.", "Three?", "0.25"]
+    assert all(word in body for word in words), body
+    assert ("STOP-HERE" in body) == upstream.has_stops, body
+
+
+def document(upstream):
+    source = {"type": "base64", "media_type": "application/pdf", "data": PDF}
+    content = [{"type": "text", "text": "What is this?"}, {"type": "document", "source": source}]
+    with behaving("echo"):
+        answer = ask(upstream, messages=[{"role": "user", "content": content}])
+    assert PDF in echoed(answer.content[0].text), answer
 
 
 def image(upstream):
@@ -125,14 +188,14 @@ def thought(upstream):
         assert (final.content[0].thinking, final.content[1].text) == (THOUGHT, WORDS), final
     history = [
         *SAY_HELLO,
-        {"role": "assistant", "content": [block.to_dict() for block in answer.content]},
+        said(answer),
         *SAY_HELLO,
     ]
     assert ask(upstream, messages=history, thinking=thinking).content[-1].text == WORDS
 
 
 def count_tokens(upstream):
-    if upstream.name not in ["direct", "anthropic"]:
+    if upstream.dialect not in ["direct", "anthropic"]:
         return
     answer = client(upstream).messages.count_tokens(model=upstream.name, messages=SAY_HELLO)
     assert answer.input_tokens > 0, answer
@@ -174,9 +237,13 @@ run(
         stream,
         tool,
         tool_stream,
+        parallel_tools,
+        conversation,
+        document,
         image,
         structured,
         thought,
+        thought_with_tool,
         count_tokens,
         errors,
         broken_streams,

@@ -16,7 +16,9 @@ from matrix import (
     ARGUMENTS,
     CUT,
     CUT_TOKENS,
+    PDF,
     PNG,
+    SIGNATURE,
     THOUGHT,
     THOUGHT_TOKENS,
     TOKENS,
@@ -124,6 +126,77 @@ def tool_stream(upstream):
     assert (call.name, call.args) == ("weather", ARGUMENTS), answers
 
 
+def results_of(answer):
+    """A result for each call of an answer, as the next message."""
+    parts = []
+    for number, call in enumerate(answer.function_calls):
+        result = types.FunctionResponse(name=call.name, id=call.id)
+        result.response = {"result": f"sunny {number}"}
+        parts.append(types.Part(function_response=result))
+    return types.Content(role="user", parts=parts)
+
+
+def parallel_tools(upstream):
+    with behaving("calls=3"):
+        answer = ask(upstream, tools=tools())
+        streamed = parts(ask_stream(upstream, tools=tools()))
+    assert [call.args for call in answer.function_calls] == [ARGUMENTS] * 3, answer
+    calls = [part.function_call for part in streamed if part.function_call]
+    assert [call.args for call in calls] == [ARGUMENTS] * 3, streamed
+    history = [types.UserContent("Weather?"), answer.candidates[0].content, results_of(answer)]
+    with behaving("echo"):
+        body = echoed(ask(upstream, history, tools=tools()).text)
+    assert all(f"sunny {number}" in body for number in range(3)), body
+
+
+def python_function(upstream):
+    """The client calls a function of Python's by itself and sends the result back."""
+    asked = []
+
+    def weather(city: str) -> str:
+        """The weather now"""
+        asked.append(city)
+        return "sunny today"
+
+    config = types.GenerateContentConfig(tools=[weather])
+    body = {"model": upstream.name, "contents": "Weather?", "config": config}
+    answer = client(upstream).models.generate_content(**body)
+    assert (asked, answer.text) == (["text"], WORDS), answer
+
+
+def thought_with_tool(upstream):
+    thinking = types.ThinkingConfig(include_thoughts=True, thinking_budget=1024)
+    more = {"tools": tools(), "thinking_config": thinking}
+    answer = ask(upstream, **more)
+    history = [types.UserContent("Weather?"), answer.candidates[0].content, results_of(answer)]
+    with behaving("echo"):
+        body = echoed(text_of([ask(upstream, history, **more)]))
+    assert "sunny 0" in body, body
+    assert (SIGNATURE in body) == upstream.tells_thoughts, body
+
+
+def conversation(upstream):
+    history = [
+        types.UserContent("One?"),
+        types.ModelContent("Two."),
+        types.UserContent("Three?"),
+    ]
+    tuning = {"temperature": 0.25, "top_p": 0.75, "stop_sequences": ["STOP-HERE"]}
+    with behaving("echo"):
+        answer = ask(upstream, history, system_instruction="Be brief.", **tuning)
+    body = echoed(answer.text)
+    assert all(word in body for word in ["Be brief.", "One?", "Two.", "Three?"]), body
+    assert ("STOP-HERE" in body) == upstream.has_stops, body
+    assert ("0.25" in body) == upstream.has_temperature, body
+
+
+def document(upstream):
+    part = types.Part.from_bytes(data=base64.b64decode(PDF), mime_type="application/pdf")
+    with behaving("echo"):
+        answer = ask(upstream, ["What is this?", part])
+    assert PDF in echoed(answer.text), answer
+
+
 def image(upstream):
     picture = types.Part.from_bytes(data=base64.b64decode(PNG), mime_type="image/png")
     with behaving("echo"):
@@ -150,7 +223,7 @@ def thought(upstream):
 
 
 def embeddings(upstream):
-    if upstream.name not in ["direct", "gemini"]:
+    if upstream.dialect not in ["direct", "gemini"]:
         return
     config = types.EmbedContentConfig(output_dimensionality=64)
     body = {"model": upstream.name, "contents": ["one", "two", "one"], "config": config}
@@ -159,7 +232,7 @@ def embeddings(upstream):
 
 
 def count_tokens(upstream):
-    if upstream.name not in ["direct", "gemini"]:
+    if upstream.dialect not in ["direct", "gemini"]:
         return
     answer = client(upstream).models.count_tokens(model=upstream.name, contents="Say hello.")
     assert answer.total_tokens > 0, answer
@@ -202,9 +275,14 @@ run(
         stream,
         tool,
         tool_stream,
+        parallel_tools,
+        python_function,
+        conversation,
+        document,
         image,
         structured,
         thought,
+        thought_with_tool,
         embeddings,
         count_tokens,
         errors,

@@ -2,8 +2,8 @@
 // checks are run against each upstream.
 //
 // TOLLGATE_URL and TOLLGATE_KEY say where the gateway is and as whom to call; TOLLGATE_MOCK is the
-// simulated model server behind it, and TOLLGATE_UPSTREAMS names the aliases, one for each dialect
-// that an upstream may speak. Before them the model server is called directly: what the client does
+// simulated model server behind it, and TOLLGATE_UPSTREAMS names the aliases: each begins with the
+// dialect that its upstream speaks. Before them the model server is called directly: what the client does
 // not take from there is no fault of the gateway's.
 
 import assert from 'node:assert/strict';
@@ -42,12 +42,13 @@ function upstreams() {
   // Chat Completions has no place for thoughts.
   const behind = (name) => ({
     name,
+    dialect: name.split('-')[0],
     url: TOLLGATE_URL,
     key: TOLLGATE_KEY,
     direct: false,
     tellsThoughts: name !== 'openai',
   });
-  const direct = { name: 'direct', url: TOLLGATE_MOCK, key: 'none', direct: true, tellsThoughts: true };
+  const direct = { name: 'direct', dialect: 'direct', url: TOLLGATE_MOCK, key: 'none', direct: true, tellsThoughts: true };
   return [direct, ...names.map(behind)];
 }
 

@@ -2,8 +2,8 @@
 checks are run against each upstream.
 
 TOLLGATE_URL and TOLLGATE_KEY say where the gateway is and as whom to call; TOLLGATE_MOCK is the
-simulated model server behind it, and TOLLGATE_UPSTREAMS names the aliases, one for each dialect that
-an upstream may speak. Before them the model server is called directly: what the client does not
+simulated model server behind it, and TOLLGATE_UPSTREAMS names the aliases: each begins with the
+dialect that its upstream speaks. Before them the model server is called directly: what the client does not
 take from there is no fault of the gateway's.
 """
 
@@ -25,6 +25,12 @@ CUT = "The toll is paid,"
 CUT_TOKENS = 5
 THOUGHT = "Has the toll been paid?"
 THOUGHT_TOKENS = 6
+
+# The seal of a thought, which must come back with the thought where the upstream gave it.
+SIGNATURE = "bW9jayB0aG91Z2h0"
+
+# A document, as no reader takes it.
+PDF = "JVBERi0xLjcKbW9jaw=="
 
 # A PNG of one dot.
 PNG = (
@@ -52,6 +58,10 @@ class Upstream:
     def direct(self):
         return self.name == "direct"
 
+    @property
+    def dialect(self):
+        return self.name.split("-")[0]
+
     def tells(self, settings):
         """Whether the model server's own words about a failure arrive: of what the client cannot
         mend the gateway tells in words of its own."""
@@ -60,7 +70,17 @@ class Upstream:
     @property
     def tells_thoughts(self):
         """Chat Completions has no place for thoughts."""
-        return self.name != "openai"
+        return self.dialect != "openai"
+
+    @property
+    def has_stops(self):
+        """Responses has no stop sequences."""
+        return self.dialect != "responses"
+
+    @property
+    def has_temperature(self):
+        """Anthropic's newer models choose their tokens by themselves."""
+        return self.name != "anthropic"
 
 
 def upstreams():

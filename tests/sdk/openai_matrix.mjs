@@ -160,7 +160,7 @@ await run({
   },
 
   async embeddings(upstream) {
-    if (!['direct', 'openai', 'responses'].includes(upstream.name)) return;
+    if (!['direct', 'openai', 'responses'].includes(upstream.dialect)) return;
     const body = { model: upstream.name, input: ['one', 'two', 'one'], dimensions: 64 };
     const { data } = await client(upstream).embeddings.create(body);
     assert.deepEqual(data.map(({ index }) => index), [0, 1, 2]);

@@ -14,7 +14,9 @@ from matrix import (
     ARGUMENTS,
     CUT,
     CUT_TOKENS,
+    PDF,
     PNG,
+    SIGNATURE,
     THOUGHT,
     THOUGHT_TOKENS,
     TOKENS,
@@ -112,6 +114,57 @@ def chat_tool_stream(upstream):
     assert json.loads(call.function.arguments) == ARGUMENTS, call
 
 
+def chat_parallel_tools(upstream):
+    tools = [{"type": "function", "function": FUNCTION}]
+    body = {"model": upstream.name, "messages": SAY_HELLO, "tools": tools}
+    with behaving("calls=3"):
+        whole = chat(upstream, tools=tools).choices[0]
+        with client(upstream).chat.completions.stream(**body) as stream:
+            streamed = stream.get_final_completion().choices[0]
+    for choice in [whole, streamed]:
+        calls = choice.message.tool_calls
+        assert len({call.id for call in calls}) == 3, choice
+        assert all(json.loads(call.function.arguments) == ARGUMENTS for call in calls), choice
+        results = [
+            {"role": "tool", "tool_call_id": call.id, "content": f"sunny {number}"}
+            for number, call in enumerate(calls)
+        ]
+        message = choice.message.model_dump(exclude_none=True, exclude={"parsed"})
+        for call in message["tool_calls"]:
+            call["function"].pop("parsed_arguments", None)
+        history = [*SAY_HELLO, message, *results]
+        with behaving("echo"):
+            answer = chat(upstream, messages=history, tools=tools)
+        body_there = echoed(answer.choices[0].message.content)
+        assert all(f"sunny {number}" in body_there for number in range(3)), body_there
+
+
+def chat_conversation(upstream):
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "developer", "content": "Be kind."},
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "Two."},
+        {"role": "user", "content": [{"type": "text", "text": "Three?"}]},
+    ]
+    tuning = {"temperature": 0.25, "stop": ["STOP-HERE"], "user": "someone"}
+    with behaving("echo"):
+        answer = chat(upstream, messages=messages, **tuning)
+    body = echoed(answer.choices[0].message.content)
+    words = ["Be brief.", "Be kind.", "One?", "Two.", "Three?"]
+    assert all(word in body for word in words), body
+    assert ("STOP-HERE" in body) == upstream.has_stops, body
+    assert ("0.25" in body) == upstream.has_temperature, body
+
+
+def chat_document(upstream):
+    file = {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}"}
+    content = [{"type": "text", "text": "What is this?"}, {"type": "file", "file": file}]
+    with behaving("echo"):
+        answer = chat(upstream, messages=[{"role": "user", "content": content}])
+    assert PDF in echoed(answer.choices[0].message.content), answer
+
+
 def chat_image(upstream):
     image = {"type": "image_url", "image_url": {"url": IMAGE}}
     content = [{"type": "text", "text": "What is this?"}, image]
@@ -165,6 +218,56 @@ def responses_tool(upstream):
     assert json.loads("".join(deltas)) == ARGUMENTS, events
 
 
+def responses_parallel_tools(upstream):
+    tools = [{"type": "function", "strict": True, **FUNCTION}]
+    asked = [{"role": "user", "content": "Weather?"}]
+    with behaving("calls=3"):
+        whole = respond(upstream, input=asked, tools=tools)
+        streamed = list(respond(upstream, input=asked, tools=tools, stream=True))[-1].response
+    for answer in [whole, streamed]:
+        calls = [item for item in answer.output if item.type == "function_call"]
+        assert len({call.call_id for call in calls}) == 3, answer
+        assert all(json.loads(call.arguments) == ARGUMENTS for call in calls), answer
+        results = [
+            {"type": "function_call_output", "call_id": call.call_id, "output": f"sunny {number}"}
+            for number, call in enumerate(calls)
+        ]
+        history = [*asked, *(item.to_dict() for item in answer.output), *results]
+        with behaving("echo"):
+            body = echoed(respond(upstream, input=history, tools=tools).output_text)
+        assert all(f"sunny {number}" in body for number in range(3)), body
+
+
+def responses_conversation(upstream):
+    items = [
+        {"role": "developer", "content": "Be kind."},
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "Two."},
+        {"role": "user", "content": [{"type": "input_text", "text": "Three?"}]},
+    ]
+    with behaving("echo"):
+        answer = respond(upstream, input=items, instructions="Be brief.", temperature=0.25)
+    body = echoed(answer.output_text)
+    words = ["Be brief.", "Be kind.", "One?", "Two.", "Three?"]
+    assert all(word in body for word in words), body
+    assert ("0.25" in body) == upstream.has_temperature, body
+
+
+def responses_thought_with_tool(upstream):
+    tools = [{"type": "function", "strict": True, **FUNCTION}]
+    asked = [{"role": "user", "content": "Weather?"}]
+    more = {"tools": tools, "reasoning": {"effort": "low", "summary": "auto"}, "store": False}
+    more["include"] = ["reasoning.encrypted_content"]
+    answer = respond(upstream, input=asked, **more)
+    (call,) = [item for item in answer.output if item.type == "function_call"]
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny today"}
+    history = [*asked, *(item.to_dict() for item in answer.output), result]
+    with behaving("echo"):
+        body = echoed(respond(upstream, input=history, **more).output_text)
+    assert "sunny today" in body, body
+    assert (SIGNATURE in body) == upstream.tells_thoughts, body
+
+
 def responses_image(upstream):
     content = [
         {"type": "input_text", "text": "What is this?"},
@@ -196,7 +299,7 @@ def responses_thought(upstream):
 
 
 def embeddings(upstream):
-    if upstream.name not in ["direct", "openai", "responses"]:
+    if upstream.dialect not in ["direct", "openai", "responses"]:
         return
     body = {"model": upstream.name, "input": ["one", "two", "one"], "dimensions": 64}
     answer = client(upstream).embeddings.create(**body)
@@ -245,11 +348,17 @@ run(
         chat_stream,
         chat_tool,
         chat_tool_stream,
+        chat_parallel_tools,
+        chat_conversation,
+        chat_document,
         chat_image,
         chat_structured,
         responses_whole,
         responses_stream,
         responses_tool,
+        responses_parallel_tools,
+        responses_conversation,
+        responses_thought_with_tool,
         responses_image,
         responses_structured,
         responses_thought,
