@@ -17,6 +17,7 @@ use tollgate::config::snapshot::{
     Rewrite, Server, Snapshot, Target, Timeouts,
 };
 use tollgate::dialect::ir::Dialect;
+use tollgate::dialect::ir::loss::Policy;
 use tollgate::telemetry::metrics::Metrics;
 use tollgate::types::Revision;
 use tollgate::upstream::{Pools, Registry, Tried};
@@ -66,6 +67,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         levels: vec![Level { targets: endpoints.iter().map(target).collect() }],
         balance,
         rewrite: Rewrite::default(),
+        losses: Policy::default(),
         retry: Retry {
             attempts_max: 3,
             statuses: Vec::new(),

@@ -6,6 +6,7 @@
 //! [`translate`] goes through one intermediate form, [`ir`], with one reader and one writer a
 //! dialect. Nothing here knows Pingora, tokio or the configuration: plain values in, bytes out.
 
+pub mod capabilities;
 pub mod fields;
 pub mod inserts;
 pub mod members;

@@ -9,6 +9,7 @@ mod deadline;
 mod exchange;
 mod failure;
 mod held;
+mod losses;
 mod prepare;
 mod reply;
 mod request_id;

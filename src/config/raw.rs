@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use self::rewrite::{PromptMessage, Rewrite};
+use self::rewrite::{PromptMessage, Rewrite, Translation};
 
 /// Tollgate's configuration.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -315,6 +315,9 @@ pub struct Model {
     /// What is changed in the body.
     #[serde(default)]
     pub rewrite: Rewrite,
+    /// How it is translated.
+    #[serde(default)]
+    pub translation: Translation,
     /// Instead of the general retries, key by key.
     #[serde(default)]
     pub retry: Retry,

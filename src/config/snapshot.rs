@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue};
 
 use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Policy;
 use crate::types::{
     EndpointId, KeyId, ModelAlias, ModelName, ProviderId, Revision, Secret, TenantId,
 };
@@ -217,6 +218,8 @@ pub struct Model {
     pub balance: Balance,
     /// What is changed in the body.
     pub rewrite: Rewrite,
+    /// What is done about what a translation cannot carry.
+    pub losses: Policy,
     /// Attempts and their bounds.
     pub retry: Retry,
     /// Times.

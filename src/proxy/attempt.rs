@@ -13,13 +13,15 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::time::Instant;
 
 use super::exchange::Exchange;
+use super::losses;
+use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
 use crate::error::{Error, Kind};
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
 use crate::types::TokenUsage;
 use crate::upstream::Pick;
-use crate::usage::{AttemptRecord, Outcome};
+use crate::usage::{AttemptRecord, Outcome, Translation};
 
 /// The client's headers that go upstream. Everything else stays here: credentials above all.
 const REQUEST_HEADERS: [HeaderName; 8] = [
@@ -83,8 +85,7 @@ impl Attempt {
     /// client's, where its body cannot be translated.
     pub fn start(exchange: &mut Exchange) -> std::result::Result<Self, Error> {
         let started = Instant::now();
-        let pick = pick(exchange, started).ok_or_else(nowhere)?;
-        let outgoing = exchange.request.outgoing(pick.target())?;
+        let (pick, outgoing) = pick(exchange, started)?;
         exchange.attempts_made += 1;
         Ok(Self {
             pick,
@@ -137,6 +138,9 @@ impl Attempt {
         };
         let meter = Meter::of(response, &passage);
         *response = response_header(response, &meter, request_id)?;
+        for (name, value) in losses::headers(&self.outgoing.losses) {
+            response.insert_header(name, value)?;
+        }
         self.meter = Some(meter);
         Ok(())
     }
@@ -147,6 +151,17 @@ impl Attempt {
         exchange.deadline.await_next_byte(between_bytes, Instant::now());
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end))
+    }
+
+    /// What could not be carried so far, of the request and of the answer.
+    pub fn losses(&mut self) -> &[Loss] {
+        let told = self.meter.as_mut().map(Meter::losses).unwrap_or_default();
+        for loss in told {
+            if !self.outgoing.losses.contains(&loss) {
+                self.outgoing.losses.push(loss);
+            }
+        }
+        &self.outgoing.losses
     }
 
     /// Whether nothing goes to the client before the whole answer was read.
@@ -167,14 +182,17 @@ impl Attempt {
     /// Reports the outcome to the endpoint's health, and says what the attempt was.
     pub fn end(self, outcome: Outcome, retry_after: Option<Duration>) -> AttemptRecord {
         let now = Instant::now();
+        let Outgoing { body, dialect, translated, losses } = self.outgoing;
+        let translation = translated.then(|| Box::new(Translation { upstream: dialect, losses }));
         let record = AttemptRecord {
             target: self.pick.metrics().clone(),
             model: self.pick.target().model.clone(),
             outcome,
+            translation,
             reused: self.reused,
             first_byte: self.first_byte,
             total: now.saturating_duration_since(self.started),
-            request_bytes: self.outgoing.body.len() as u64,
+            request_bytes: body.len() as u64,
             response_bytes: self.response_bytes,
         };
         self.pick.report(outcome, retry_after, now.into_std());
@@ -182,16 +200,24 @@ impl Attempt {
     }
 }
 
-/// A target that serves what is asked; that one does was made sure of before.
-fn pick(exchange: &mut Exchange, now: Instant) -> Option<Pick> {
+/// A target that serves what is asked (that one does was made sure of before), and what is sent to it.
+/// Where losses are refused, targets that would lose something are passed over; if all would, the
+/// request is refused.
+fn pick(exchange: &mut Exchange, now: Instant) -> std::result::Result<(Pick, Outgoing), Error> {
     let Exchange { pool, request, hash, tried, .. } = exchange;
+    let mut refusal = None;
     for _ in 0..pool.len() {
-        let pick = pool.pick(*hash, tried, now.into_std())?;
-        if request.is_served_by(&pick.target().endpoint) {
-            return Some(pick);
+        let pick = pool.pick(*hash, tried, now.into_std()).ok_or_else(nowhere)?;
+        if !request.is_served_by(&pick.target().endpoint) {
+            continue;
+        }
+        let outgoing = request.outgoing(pick.target())?;
+        match losses::refused(&pool.model, &outgoing) {
+            Some(error) => refusal = Some(error),
+            None => return Ok((pick, outgoing)),
         }
     }
-    None
+    Err(refusal.unwrap_or_else(nowhere))
 }
 
 fn nowhere() -> Error {

@@ -21,6 +21,7 @@ use super::attempt::{self, Attempt};
 use super::deadline::Deadline;
 use super::failure;
 use super::held::Hold;
+use super::losses;
 use super::request_id;
 use crate::config::snapshot::Key;
 use crate::dialect::ir::Dialect;
@@ -217,13 +218,15 @@ impl Context {
 
     /// A whole answer of so many bytes is there: its header may go before it.
     fn release(&mut self, length: usize) {
-        let (Some(exchange), Some(attempt)) = (&self.exchange, &self.attempt) else { return };
+        let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) else { return };
         if self.status.is_some() || !attempt.waits() {
             return;
         }
         self.status = attempt.status;
+        let mut headers = losses::headers(attempt.losses());
+        headers.push((CONTENT_LENGTH, HeaderValue::from(length)));
         if let Some(hold) = &exchange.hold {
-            hold.release(vec![(CONTENT_LENGTH, HeaderValue::from(length))]);
+            hold.release(headers);
         }
     }
 
@@ -231,8 +234,13 @@ impl Context {
     pub fn end_attempt(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
         if let Some(mut attempt) = self.attempt.take() {
             self.tokens = attempt.tokens().or(self.tokens);
+            attempt.losses();
             self.meter = attempt.take_meter();
-            self.attempts.push(attempt.end(outcome, retry_after));
+            let record = attempt.end(outcome, retry_after);
+            if let Some(exchange) = &self.exchange {
+                losses::warn(&exchange.pool.model, &record, &self.request_id);
+            }
+            self.attempts.push(record);
         }
     }
 
@@ -272,6 +280,7 @@ impl Context {
             method: header.method.clone(),
             path: header.uri.path().into(),
             operation: self.operation,
+            dialect: self.dialect,
             caller: self.caller.take(),
             model: self.model.take(),
             stream: self.exchange.as_ref().is_some_and(|exchange| exchange.request.stream),

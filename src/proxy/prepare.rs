@@ -16,7 +16,7 @@ use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
 use crate::dialect::ir::Dialect;
-use crate::dialect::models;
+use crate::dialect::{capabilities, models};
 use crate::error::Result;
 use crate::request::{Draft, Request, Rewriting};
 use crate::route::{self, Route};
@@ -92,6 +92,7 @@ fn answer_here(route: &Route<'_>, active: &Active, caller: &Key, ctx: &Context) 
             models::one(ctx.dialect, id)
         }
         Route::OneModel(id) => return Err(route::unknown_model(&active.pools, caller, id)),
+        Route::Capabilities => capabilities::body(&route::reach(&active.pools, caller)),
         _ => models::list(ctx.dialect, &route::available(&active.pools, caller)),
     };
     Ok(Next::Reply(Reply { body }))

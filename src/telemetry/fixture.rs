@@ -13,6 +13,7 @@ use crate::config::snapshot::{
     Server, Snapshot, Target, Timeouts,
 };
 use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Policy;
 use crate::telemetry::metrics::Metrics;
 use crate::types::TokenUsage;
 use crate::types::{EndpointId, KeyId, ModelAlias, ModelName, Operation, Revision, TenantId};
@@ -28,6 +29,7 @@ pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRec
         method: Method::POST,
         path: "/v1/chat/completions".into(),
         operation: Some(Operation::Chat),
+        dialect: Dialect::Chat,
         caller: Some(Arc::new(key())),
         model: Some(Arc::clone(target.alias())),
         stream: false,
@@ -38,6 +40,7 @@ pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRec
             target,
             model: ModelName::from("gpt-9"),
             outcome: Outcome::Answered(200),
+            translation: None,
             reused: Some(true),
             first_byte: Some(Duration::from_micros(1_500)),
             total: Duration::from_micros(1_900),
@@ -150,6 +153,7 @@ fn model(alias: &str, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Model {
         levels: vec![Level { targets: endpoints.map(target).collect() }],
         balance: Balance::RoundRobin,
         rewrite: Rewrite::default(),
+        losses: Policy::default(),
         retry: Retry {
             attempts_max: 3,
             statuses: vec![],

@@ -14,6 +14,7 @@ use crate::config::snapshot::{
     Rewrite, Server, Snapshot, Target, Timeouts,
 };
 use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Policy;
 use crate::telemetry::metrics::Metrics;
 use crate::types::Revision;
 use crate::usage::Outcome;
@@ -80,6 +81,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         levels: levels.iter().map(level).collect(),
         balance,
         rewrite: Rewrite::default(),
+        losses: Policy::default(),
         retry: Retry {
             attempts_max: 3,
             statuses: Vec::new(),
