@@ -7,6 +7,8 @@
 //! dialect. Nothing here knows Pingora, tokio or the configuration: plain values in, bytes out.
 
 pub mod capabilities;
+pub mod counting;
+pub mod embeddings;
 pub mod fields;
 pub mod inserts;
 pub mod members;

@@ -16,6 +16,8 @@ use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue};
 
 use crate::config::snapshot::{Key, Model, Rewrite};
+use crate::dialect::counting;
+use crate::dialect::embeddings::Form;
 use crate::dialect::fields::FieldError;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::Dialect;
@@ -38,12 +40,12 @@ pub struct Draft<'a> {
     call: Call,
     content_type: HeaderValue,
     body: &'a Bytes,
-    form: Form<'a>,
+    form: Body<'a>,
 }
 
 /// How the body is written.
 #[expect(clippy::large_enum_variant, reason = "one a request, on the stack: a box would cost more")]
-enum Form<'a> {
+enum Body<'a> {
     /// One JSON object.
     Json(Wishes<'a>),
     /// Parts, of which only the model's is looked at.
@@ -64,6 +66,8 @@ pub struct Request {
     pub content_type: HeaderValue,
     /// Whether the answer is to be a stream.
     pub stream: bool,
+    /// How embeddings are wanted, if they are asked for.
+    pub embeddings: Form,
     /// Whether the client wants to see the usage at a stream's end.
     pub include_usage: bool,
     /// Whether the usage event of the stream was asked for by the gateway alone, so that the
@@ -128,7 +132,7 @@ impl<'a> Draft<'a> {
             value => {
                 let json = HeaderValue::from_static("application/json");
                 let content_type = value.cloned().unwrap_or(json);
-                let form = Form::Json(read_json(&call, body).map_err(refused)?);
+                let form = Body::Json(read_json(&call, body).map_err(refused)?);
                 Ok(Self { call, content_type, body, form })
             }
         }
@@ -137,9 +141,21 @@ impl<'a> Draft<'a> {
     /// The alias asked for.
     pub fn model(&self) -> &str {
         match &self.form {
-            Form::Json(wishes) => &wishes.model,
-            Form::Multipart { model, .. } => model,
+            Body::Json(wishes) => &wishes.model,
+            Body::Multipart { model, .. } => model,
         }
+    }
+
+    /// An estimate of the tokens asked for, where none of the model's providers can be asked.
+    ///
+    /// # Errors
+    /// `InvalidBody` where the body is not what its dialect says.
+    pub fn estimate(&self, model: &Model) -> Result<Option<Bytes>> {
+        let Call { operation, dialect, .. } = self.call;
+        if operation != Operation::CountTokens || route::admit(model, operation, dialect).is_ok() {
+            return Ok(None);
+        }
+        counting::estimate(dialect, self.body).map(|body| Some(Bytes::from(body)))
     }
 
     /// Makes sure that one of the model's providers can be asked.
@@ -148,7 +164,7 @@ impl<'a> Draft<'a> {
     /// `UnsupportedOperation`, and `ParameterRefused` for what nobody here keeps state for.
     pub fn admit(&self, model: &Model) -> Result<()> {
         let Call { operation, dialect, .. } = self.call;
-        if let (Dialect::Responses, Form::Json(wishes)) = (dialect, &self.form) {
+        if let (Dialect::Responses, Body::Json(wishes)) = (dialect, &self.form) {
             refuse_state(&wishes.members)?;
         }
         route::admit(model, operation, dialect)
@@ -163,9 +179,14 @@ impl<'a> Draft<'a> {
             operation: self.call.operation,
             dialect: self.call.dialect,
             gemini: self.call.gemini.as_ref().map(|gemini| gemini.method),
-            framing: self.call.gemini.map_or(Framing::Sse, |gemini| gemini.framing),
+            framing: self.call.gemini.as_ref().map_or(Framing::Sse, |gemini| gemini.framing),
             content_type: self.content_type,
             stream: false,
+            embeddings: match self.call.gemini.as_ref().map(|gemini| gemini.method) {
+                Some(GeminiMethod::Embed) => Form::One,
+                Some(_) => Form::Many,
+                None => Form::Numbers,
+            },
             include_usage: false,
             hides_usage: false,
             user: None,
@@ -174,24 +195,24 @@ impl<'a> Draft<'a> {
             without_usage: None,
             model: self.form.model_member(),
         };
-        if let Form::Json(wishes) = &self.form {
+        if let Body::Json(wishes) = &self.form {
             request.rewrite_json(wishes, rewriting)?;
         }
         Ok(request)
     }
 }
 
-impl Form<'_> {
+impl Body<'_> {
     fn model_member(&self) -> ModelMember {
         match self {
-            Form::Json(wishes) => ModelMember {
+            Body::Json(wishes) => ModelMember {
                 name: wishes.model.as_ref().into(),
                 form: match wishes.members.get("model") {
                     Some(member) if !wishes.by_path => ModelForm::Json(member.value()),
                     _ => ModelForm::Path,
                 },
             },
-            Form::Multipart { model, model_at } => {
+            Body::Multipart { model, model_at } => {
                 ModelMember { name: (*model).into(), form: ModelForm::Text(model_at.clone()) }
             }
         }
@@ -208,6 +229,9 @@ impl Request {
         let (rules, members) = (&rewriting.model.rewrite, &wishes.members);
         rules::apply(self.dialect, self.operation, members, rules, &mut self.splice)?;
         prompt::insert(self.dialect, self.operation, members, rewriting, &mut self.splice)?;
+        if self.operation == Operation::Embedding && wishes.wants_base64() {
+            self.embeddings = Form::Base64;
+        }
         (self.stream, self.include_usage) = (wishes.stream, wishes.include_usage);
         // Options that the alias sets by default are the alias's to decide.
         let takes_options = self.dialect == Dialect::Chat && takes_stream_options(self.operation);
@@ -263,7 +287,7 @@ fn read_json<'a>(call: &Call, body: &'a Bytes) -> std::result::Result<Wishes<'a>
     }
 }
 
-fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<Form<'a>> {
+fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<Body<'a>> {
     let broken =
         |error| Error::new(Kind::InvalidBody, format!("The form cannot be read: {error}."));
     let content_type = content_type.to_str().map_err(|_| broken(MultipartError::Boundary))?;
@@ -275,7 +299,7 @@ fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<For
     if model.is_empty() {
         return Err(missing_model());
     }
-    Ok(Form::Multipart { model, model_at })
+    Ok(Body::Multipart { model, model_at })
 }
 
 /// Whether a content type is this media type, whatever its parameters (RFC 9110, section 8.3.1).

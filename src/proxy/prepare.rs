@@ -47,6 +47,9 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
     let pool = route::resolve(&active.pools, &caller, draft.model())?;
     ctx.model = pool.metrics().cloned();
+    if let Some(body) = draft.estimate(&pool.model)? {
+        return Ok(Next::Reply(Reply { body, is_estimated: true }));
+    }
     draft.admit(&pool.model)?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
     let hash = hash(&pool, &request, &caller, header);
@@ -95,7 +98,7 @@ fn answer_here(route: &Route<'_>, active: &Active, caller: &Key, ctx: &Context) 
         Route::Capabilities => capabilities::body(&route::reach(&active.pools, caller)),
         _ => models::list(ctx.dialect, &route::available(&active.pools, caller)),
     };
-    Ok(Next::Reply(Reply { body }))
+    Ok(Next::Reply(Reply { body, is_estimated: false }))
 }
 
 async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {

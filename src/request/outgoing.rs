@@ -4,8 +4,10 @@ use bytes::Bytes;
 
 use super::{ModelForm, Request, overlap};
 use crate::config::snapshot::{Endpoint, Target};
+use crate::dialect::counting::translate_question;
+use crate::dialect::embeddings::{request_to_gemini, request_to_openai};
 use crate::dialect::gemini::stream_writer::Framing;
-use crate::dialect::ir::loss::Loss;
+use crate::dialect::ir::loss::{Loss, Losses};
 use crate::dialect::ir::{self, Dialect};
 use crate::dialect::translate::translate_request;
 use crate::error::Result;
@@ -42,9 +44,19 @@ impl Request {
             extensions: target.endpoint.extensions,
             usage_in_streams: target.endpoint.usage_in_streams,
         };
-        let done = translate_request(self.dialect, dialect, &own, to, self.stream)?;
-        let body = Bytes::from(done.body);
-        Ok(Outgoing { body, dialect, translated: true, losses: done.losses })
+        let (from, mut losses) = (self.dialect, Losses::new(self.dialect));
+        let done = match (self.operation, dialect) {
+            (Operation::CountTokens, _) => translate_question(from, dialect, &own, to)?,
+            (Operation::Embedding, Dialect::Gemini) => {
+                request_to_gemini(&own, to.model, &mut losses)?
+            }
+            (Operation::Embedding, _) => {
+                request_to_openai(&own, self.embeddings, to.model, &mut losses)?
+            }
+            _ => translate_request(from, dialect, &own, to, self.stream)?,
+        };
+        let losses = done.losses.into_iter().chain(losses.into_list()).collect();
+        Ok(Outgoing { body: Bytes::from(done.body), dialect, translated: true, losses })
     }
 
     /// The path at a target.

@@ -3,13 +3,16 @@
 use bytes::Bytes;
 
 use super::{CUT_SHORT, End, Passage};
+use crate::dialect::counting::translate_count;
+use crate::dialect::embeddings::{Form, answer_to_gemini, answer_to_openai};
+use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
 use crate::dialect::sse::{Event, Scanner};
 use crate::dialect::translate::stream::{Step, StreamOptions, StreamTranslator};
-use crate::dialect::translate::{translate_answer, translate_error};
+use crate::dialect::translate::{TranslatedAnswer, translate_answer, translate_error};
 use crate::error::{Error, Kind};
-use crate::types::TokenUsage;
+use crate::types::{Operation, TokenUsage};
 
 /// The largest whole answer that is translated, in bytes: it is held until it is complete.
 pub const WHOLE_BYTES_MAX: usize = 32 << 20;
@@ -27,6 +30,8 @@ pub struct Streamed {
 /// A whole answer that is translated.
 pub struct Whole {
     status: u16,
+    operation: Operation,
+    embeddings: Form,
     from: Dialect,
     to: Dialect,
     id: String,
@@ -122,6 +127,8 @@ impl Whole {
         let Reply { id, created, model } = passage.reply;
         Self {
             status,
+            operation: passage.request.operation,
+            embeddings: passage.request.embeddings,
             from: passage.from,
             to: passage.request.dialect,
             id: id.to_owned(),
@@ -150,8 +157,7 @@ impl Whole {
             *body = Some(translate_error(self.from, self.to, self.status, &held).body.into());
             return End::Fine;
         }
-        let reply = Reply { id: &self.id, created: self.created, model: &self.model };
-        match translate_answer(self.from, self.to, &held, &reply) {
+        match self.translate(&held) {
             Ok(done) => {
                 (self.usage, self.losses) = (done.usage, done.losses);
                 *body = Some(done.body.into());
@@ -159,6 +165,16 @@ impl Whole {
             }
             Err(_) if held.is_empty() => End::Unreadable(CUT_SHORT.to_owned()),
             Err(fault) => End::Unreadable(fault.message),
+        }
+    }
+
+    fn translate(&self, body: &[u8]) -> Result<TranslatedAnswer, Fault> {
+        let reply = Reply { id: &self.id, created: self.created, model: &self.model };
+        match (self.operation, self.to) {
+            (Operation::CountTokens, to) => translate_count(to, body),
+            (Operation::Embedding, Dialect::Gemini) => answer_to_gemini(body, self.embeddings),
+            (Operation::Embedding, _) => answer_to_openai(body, self.embeddings, &self.model),
+            _ => translate_answer(self.from, self.to, body, &reply),
         }
     }
 
