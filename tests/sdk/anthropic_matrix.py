@@ -195,8 +195,6 @@ def thought(upstream):
 
 
 def count_tokens(upstream):
-    if upstream.dialect not in ["direct", "anthropic"]:
-        return
     answer = client(upstream).messages.count_tokens(model=upstream.name, messages=SAY_HELLO)
     assert answer.input_tokens > 0, answer
 
