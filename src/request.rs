@@ -19,9 +19,10 @@ use crate::config::snapshot::{Key, Model, Rewrite};
 use crate::dialect::counting;
 use crate::dialect::embeddings::Form;
 use crate::dialect::fields::FieldError;
+use crate::dialect::gemini::names;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::Dialect;
-use crate::dialect::members::Members;
+use crate::dialect::members::{JsonError, Members};
 use crate::dialect::multipart::{self, Fields, MultipartError};
 use crate::dialect::openai::request::{
     BodyForm, Request as Wishes, RequestError, body_form, takes_stream_options,
@@ -93,8 +94,8 @@ enum ModelForm {
     Json(Range<usize>),
     /// As the text of a form's part.
     Text(Range<usize>),
-    /// Not at all: the path does.
-    Path,
+    /// The path does; the body may repeat it.
+    Path(Vec<Range<usize>>),
 }
 
 /// What decides how a request is rewritten.
@@ -193,7 +194,7 @@ impl<'a> Draft<'a> {
             body: self.body.clone(),
             splice: Splice::default(),
             without_usage: None,
-            model: self.form.model_member(),
+            model: self.form.model_member()?,
         };
         if let Body::Json(wishes) = &self.form {
             request.rewrite_json(wishes, rewriting)?;
@@ -203,19 +204,19 @@ impl<'a> Draft<'a> {
 }
 
 impl Body<'_> {
-    fn model_member(&self) -> ModelMember {
-        match self {
+    fn model_member(&self) -> Result<ModelMember> {
+        Ok(match self {
             Body::Json(wishes) => ModelMember {
                 name: wishes.model.as_ref().into(),
                 form: match wishes.members.get("model") {
                     Some(member) if !wishes.by_path => ModelForm::Json(member.value()),
-                    _ => ModelForm::Path,
+                    _ => ModelForm::Path(names::places(&wishes.members).map_err(not_read)?),
                 },
             },
             Body::Multipart { model, model_at } => {
                 ModelMember { name: (*model).into(), form: ModelForm::Text(model_at.clone()) }
             }
-        }
+        })
     }
 }
 
@@ -238,7 +239,7 @@ impl Request {
         if takes_options && !sets_default(rules, "stream_options") {
             self.ask_for_usage(wishes, rewriting).map_err(overlap)?;
         }
-        self.user = wishes.user().map(|user| shortened(&user).into());
+        self.user = rules::user(self.dialect, wishes)?.map(|user| shortened(&user).into());
         Ok(())
     }
 
@@ -347,10 +348,12 @@ fn wrong_field(error: FieldError) -> Error {
     match error {
         FieldError::Overlap(error) => overlap(error),
         FieldError::Wrong(name, rule) => invalid_member(&name, rule),
-        FieldError::Json(_) => {
-            Error::new(Kind::InvalidBody, format!("The request cannot be read: {error}."))
-        }
+        FieldError::Json(error) => not_read(error),
     }
+}
+
+fn not_read(error: JsonError) -> Error {
+    Error::new(Kind::InvalidBody, format!("The request cannot be read: {error}."))
 }
 
 fn overlap(overlap: Overlap) -> Error {

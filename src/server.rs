@@ -19,7 +19,8 @@ use pingora::apps::HttpServerOptions;
 use pingora::apps::http_app::HttpServer;
 use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
-use pingora::proxy::HttpProxy;
+use pingora::protocols::l4::stream::L4BufferSettings;
+use pingora::proxy::{ProcessCustomSession, ProxyServiceBuilder};
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
@@ -31,8 +32,9 @@ use crate::proxy::Gateway;
 use crate::state::State;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::LiveEndpoint;
+use crate::upstream::{Connector, Kept, LiveEndpoint};
 
+use self::drain::Draining;
 use self::reload::Reloader;
 use self::tls::Certificates;
 
@@ -41,6 +43,13 @@ const PINGORA_RETRIES_MAX: usize = 64;
 
 /// Seconds Pingora gives its runtimes to end once the drain is over.
 const RUNTIME_SHUTDOWN_SECONDS: u64 = 1;
+
+/// What a client's connection gathers before it is written: header and body of a short answer, or
+/// the events that arrived together, leave in one write.
+const WRITE_BUFFER_BYTES: usize = 8 * 1024;
+
+/// What is read at once for TLS, a record's size. In clear text Pingora reads into its own buffers.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Runs the gateway until it is told to leave and its last stream has ended.
 ///
@@ -63,11 +72,13 @@ pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     server.bootstrap();
     signals::write_pid(&settings.pid_file)?;
 
-    server.add_service(proxy_service(&server.configuration, &settings, &certificates, &state)?);
+    let kept = Arc::new(Kept::new(settings.threads, settings.upstream_keepalive_max));
+    let proxy = proxy(&server.configuration, &settings, &state, Connector::new(kept.clone()));
+    server.add_service(proxy_service(proxy, &settings, &certificates)?);
     server.add_service(admin_service(&settings, &state, &reloader));
     server.add_service(background_service(
         "background",
-        background::Work::new(state.clone(), reloader),
+        background::Work::new(state.clone(), reloader, kept),
     ));
     announce(&settings);
     signals::leave_when_drained(&server, &state, settings.pid_file.clone());
@@ -90,26 +101,40 @@ fn server_conf(settings: &snapshot::Server) -> ServerConf {
     }
 }
 
-fn proxy_service(
+fn proxy(
     conf: &Arc<ServerConf>,
     settings: &snapshot::Server,
-    certificates: &Certificates,
     state: &Arc<State>,
-) -> io::Result<Service<drain::Draining>> {
-    let mut proxy = HttpProxy::new(Gateway::new(state.clone()), conf.clone());
+    connector: Connector,
+) -> Draining {
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(settings.client_keepalive);
     options.h2c = settings.listeners.iter().any(|listener| listener.h2c);
-    proxy.server_options = Some(options);
-    proxy.handle_init_modules();
-    let mut service = Service::new("proxy".to_owned(), drain::Draining::new(proxy));
+    // Clients speak no protocol but HTTP.
+    let no_session: ProcessCustomSession<Gateway, Connector> =
+        Arc::new(|_, _, _| Box::pin(async { None }));
+    let service = ProxyServiceBuilder::new(conf, Gateway::new(state.clone()))
+        .custom(connector, no_session)
+        .server_options(options)
+        .build();
+    Draining::of(service)
+}
+
+fn proxy_service(
+    proxy: Draining,
+    settings: &snapshot::Server,
+    certificates: &Certificates,
+) -> io::Result<Service<Draining>> {
+    let mut service = Service::new("proxy".to_owned(), proxy);
     for listener in &settings.listeners {
-        let mut endpoint = ListenerConfig::tcp(listener.address.to_string());
+        let clear = L4BufferSettings::new(0, WRITE_BUFFER_BYTES);
+        let mut endpoint = ListenerConfig::tcp(listener.address.to_string()).l4_buffer(clear);
         if let Some(resolver) = certificates.resolver(listener) {
             let mut tls = TlsSettings::intermediate("", "").map_err(io::Error::other)?;
             tls.set_cert_resolver(resolver);
             tls.enable_h2();
-            endpoint = endpoint.tls(tls);
+            let records = L4BufferSettings::new(READ_BUFFER_BYTES, WRITE_BUFFER_BYTES);
+            endpoint = endpoint.tls(tls).l4_buffer(records);
         }
         service.add_listener(endpoint);
     }

@@ -8,7 +8,7 @@ pub mod access_log;
 pub mod log;
 pub mod metrics;
 
-mod shard;
+pub(crate) mod shard;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -13,6 +13,7 @@ mod endpoint;
 #[cfg(test)]
 mod fixture;
 mod health;
+mod http1;
 mod latency;
 mod moment;
 mod peer;
@@ -34,6 +35,7 @@ use crate::types::{EndpointId, ModelAlias};
 
 pub use endpoint::LiveEndpoint;
 pub use health::Checks;
+pub use http1::{Connector, Kept};
 pub use peer::Unusable;
 pub use pool::{Pick, Pool, Tried};
 pub use resolve::Resolver;

@@ -44,6 +44,17 @@ fn embeddings() -> Vec<Row> {
             ]}),
         },
         Row {
+            path: "/v1beta/models/demo:batchEmbedContents",
+            body: json!({"requests": [{"model": "models/demo", "content": {"parts": [{"text": "a"}]}}]}),
+            dialect: "gemini",
+            asked: (
+                "/v1/models/upstream-model:batchEmbedContents",
+                json!({"requests": [request("a")]}),
+            ),
+            says: json!({"embeddings": [values(json!([0.5]))]}),
+            told: json!({"embeddings": [values(json!([0.5]))]}),
+        },
+        Row {
             path: "/v1beta/models/demo:embedContent",
             body: json!({"content": {"parts": [{"text": "a"}]}}),
             dialect: "openai",

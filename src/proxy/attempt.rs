@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST,
+    TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::Result;
@@ -41,7 +42,7 @@ const RESPONSE_HEADERS: [HeaderName; 9] = [
     CONTENT_TYPE,
     CONTENT_LENGTH,
     TRANSFER_ENCODING,
-    http::header::CONTENT_ENCODING,
+    CONTENT_ENCODING,
     http::header::CONTENT_DISPOSITION,
     http::header::CACHE_CONTROL,
     http::header::RETRY_AFTER,
@@ -271,12 +272,18 @@ fn response_header(
     request_id: &HeaderValue,
 ) -> Result<ResponseHeader> {
     let length_is_unknown = meter.is_stream() || meter.waits();
+    let media_type = meter.content_type();
     let size = Some(RESPONSE_HEADERS.len() + 2);
     let mut header = ResponseHeader::build_no_case(upstream.status, size)?;
     let mut has_length = false;
     for (name, value) in &upstream.headers {
         let is_length = name == CONTENT_LENGTH;
-        if RESPONSE_HEADERS.contains(name) && !(is_length && length_is_unknown) {
+        let is_replaced = match *name {
+            CONTENT_LENGTH => length_is_unknown,
+            CONTENT_ENCODING => media_type.is_some(),
+            _ => false,
+        };
+        if RESPONSE_HEADERS.contains(name) && !is_replaced {
             has_length |= is_length;
             header.insert_header(name.clone(), value.clone())?;
         }
@@ -286,7 +293,7 @@ fn response_header(
     if !has_length && !bodiless {
         header.insert_header(TRANSFER_ENCODING, "chunked")?;
     }
-    if let Some(media_type) = meter.content_type() {
+    if let Some(media_type) = media_type {
         header.insert_header(CONTENT_TYPE, media_type)?;
     }
     header.insert_header(X_REQUEST_ID, request_id.clone())?;

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, stream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -268,8 +268,9 @@ impl CustomSession for Held {
         Ok(())
     }
 
+    /// There are no messages beside request and answer; Pingora wants their ends all the same.
     fn take_custom_message_reader(&mut self) -> Option<MessageReader> {
-        None
+        Some(Box::new(stream::empty()))
     }
 
     fn restore_custom_message_reader(&mut self, _reader: MessageReader) -> Result<()> {
@@ -277,7 +278,7 @@ impl CustomSession for Held {
     }
 
     fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
-        None
+        Some(Box::new(()))
     }
 
     fn restore_custom_message_writer(&mut self, _: Box<dyn CustomMessageWrite>) -> Result<()> {

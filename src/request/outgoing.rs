@@ -6,6 +6,7 @@ use super::{ModelForm, Request, overlap};
 use crate::config::snapshot::{Endpoint, Target};
 use crate::dialect::counting::translate_question;
 use crate::dialect::embeddings::{request_to_gemini, request_to_openai};
+use crate::dialect::gemini::names;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::loss::{Loss, Losses};
 use crate::dialect::ir::{self, Dialect};
@@ -107,7 +108,12 @@ impl Request {
         match &self.model.form {
             ModelForm::Json(at) => splice.replace_string(at.clone(), model).map_err(overlap)?,
             ModelForm::Text(at) => splice.replace(at.clone(), model.as_bytes()).map_err(overlap)?,
-            ModelForm::Path => {}
+            ModelForm::Path(places) => {
+                let model = names::qualified(model);
+                for at in places {
+                    splice.replace_string(at.clone(), &model).map_err(overlap)?;
+                }
+            }
         }
         Ok(splice.apply(&self.body))
     }

@@ -5,6 +5,8 @@
 //! Chat Completions does not have is refused and lowered as it stands in every dialect; it is set only
 //! for clients of Chat Completions, since other servers would refuse what they do not know.
 
+use std::borrow::Cow;
+
 use serde_json::Number;
 
 use super::{invalid_member, overlap, wrong_field};
@@ -12,6 +14,7 @@ use crate::config::snapshot::Rewrite;
 use crate::dialect::fields::{Fields, Named, named};
 use crate::dialect::ir::Dialect;
 use crate::dialect::members::{Member, Members};
+use crate::dialect::openai::request::Request as Wishes;
 use crate::dialect::splice::{ObjectEdit, Splice};
 use crate::error::{Error, Kind, Result};
 use crate::types::Operation;
@@ -42,6 +45,18 @@ pub(super) fn apply(
     cap_fields(dialect, &mut fields, &rules.caps)?;
     default_fields(dialect, &mut fields, &rules.defaults)?;
     fields.write(splice).map_err(wrong_field)
+}
+
+/// The end user whom the client names, in the words of its dialect.
+pub(super) fn user<'a>(dialect: Dialect, wishes: &Wishes<'a>) -> Result<Option<Cow<'a, str>>> {
+    match named("user", dialect) {
+        Named::Other(_) => Ok(wishes.user()),
+        Named::Known { paths: [path, ..], .. } => {
+            let user = Fields::new(dialect, &wishes.members).get(path).map_err(wrong_field)?;
+            Ok(user.and_then(|user| user.string()))
+        }
+        Named::Known { paths: [], .. } => Ok(None),
+    }
 }
 
 /// Refuses members that the alias does not allow.

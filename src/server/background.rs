@@ -25,12 +25,13 @@ const READY_POLL: Duration = Duration::from_millis(5);
 pub struct Work {
     state: Arc<State>,
     reloader: Arc<Reloader>,
+    kept: Arc<upstream::Kept>,
 }
 
 impl Work {
     /// The background work of a process.
-    pub fn new(state: Arc<State>, reloader: Arc<Reloader>) -> Self {
-        Self { state, reloader }
+    pub fn new(state: Arc<State>, reloader: Arc<Reloader>, kept: Arc<upstream::Kept>) -> Self {
+        Self { state, reloader, kept }
     }
 
     /// SIGHUP reloads the configuration, SIGUSR1 opens the access log again.
@@ -95,6 +96,7 @@ impl BackgroundService for Work {
                 names.start(naming),
                 self.reloader.watch(),
                 self.signals(),
+                self.kept.keep_swept(),
             )
         };
         tokio::select! {

@@ -5,6 +5,7 @@
 //! So the idle ones are kept a little longer: each answer already says `connection: close`, and
 //! a client that is active has moved on before the rest is closed.
 
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +14,32 @@ use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
+use pingora::services::listening::Service;
 
 use crate::proxy::Gateway;
+use crate::upstream::Connector;
 
 /// How long idle connections are kept once no new ones are accepted.
 pub const LINGER: Duration = Duration::from_secs(5);
 
 /// The proxy, which keeps idle connections for [`LINGER`] when it leaves.
 pub struct Draining {
-    proxy: Arc<HttpProxy<Gateway>>,
+    proxy: Arc<Proxy>,
 }
 
+type Proxy = HttpProxy<Gateway, Connector>;
+
 impl Draining {
-    /// Wraps a proxy whose modules have been initialised.
-    pub fn new(proxy: HttpProxy<Gateway>) -> Self {
+    /// Takes the proxy out of a service that was never started. A proxy with a connector of its own
+    /// can only be had within a service, which would close its idle connections at once.
+    #[expect(unsafe_code, reason = "Pingora offers no other way to the proxy")]
+    pub fn of(service: Service<Proxy>) -> Self {
+        let service = ManuallyDrop::new(service);
+        #[expect(clippy::expect_used, reason = "only starting a service takes its proxy away")]
+        let proxy = service.app_logic().expect("a service that was not started has its proxy");
+        // SAFETY: the reference is valid, and what it points to is not used again: the service,
+        // its only owner, is never dropped.
+        let proxy = unsafe { std::ptr::read(proxy) };
         Self { proxy: Arc::new(proxy) }
     }
 }

@@ -188,3 +188,16 @@ impl Whole {
         std::mem::take(&mut self.losses)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Scanner, Streamed};
+
+    #[test]
+    fn the_state_of_a_stream_is_small() {
+        // Beside this a scanner keeps at most 8 KiB of buffer from one event to the next; readers and
+        // writers keep a few bytes for each open block.
+        let fixed = size_of::<Streamed>() + size_of::<Scanner>();
+        assert!(fixed < 4 << 10, "{fixed} bytes");
+    }
+}

@@ -17,12 +17,12 @@ thread_local! {
 
 /// The calling thread's number: handed out in order of first use, so that the worker
 /// threads, which are started once and stay, get numbers that fall on different shards.
-pub(super) fn thread_number() -> usize {
+pub(crate) fn thread_number() -> usize {
     NUMBER.with(|number| *number)
 }
 
 /// One `T` for each of a fixed number of threads, no two on one cache line.
-pub(super) struct Sharded<T> {
+pub(crate) struct Sharded<T> {
     /// There is always a first shard, so picking one cannot fail.
     first: OwnLine<T>,
     /// One less than a power of two.
@@ -35,13 +35,13 @@ struct OwnLine<T>(T);
 
 impl<T> Sharded<T> {
     /// At least one shard for each of `threads` threads.
-    pub(super) fn new(threads: usize, mut make: impl FnMut() -> T) -> Self {
+    pub(crate) fn new(threads: usize, mut make: impl FnMut() -> T) -> Self {
         let shards = threads.clamp(1, SHARDS_MAX).next_power_of_two();
         Self { first: OwnLine(make()), rest: (1..shards).map(|_| OwnLine(make())).collect() }
     }
 
     /// The shard of the thread with this number.
-    pub(super) fn at(&self, thread_number: usize) -> &T {
+    pub(crate) fn at(&self, thread_number: usize) -> &T {
         let index = thread_number & self.rest.len();
         match index.checked_sub(1).and_then(|index| self.rest.get(index)) {
             Some(shard) => &shard.0,
@@ -50,12 +50,12 @@ impl<T> Sharded<T> {
     }
 
     /// The calling thread's shard.
-    pub(super) fn mine(&self) -> &T {
+    pub(crate) fn mine(&self) -> &T {
         self.at(thread_number())
     }
 
     /// All shards.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         std::iter::once(&self.first.0).chain(self.rest.iter().map(|shard| &shard.0))
     }
 }

@@ -18,6 +18,7 @@ use crate::types::EndpointId;
 use crate::usage::Outcome;
 
 use super::Ejection;
+use super::http1;
 use super::moment::{Moment, Origin};
 use super::peer::{Unusable, template};
 use super::resolve::Addresses;
@@ -107,8 +108,9 @@ impl LiveEndpoint {
     /// Where and how to connect, now: the next address in turn. `None`: none is known yet,
     /// which counts as a failure to connect.
     ///
-    /// `left` is what is left of the request's whole time: connecting takes no longer. The times
-    /// of an answer are not set: Pingora has one for every read, and the proxy keeps them itself.
+    /// `left` is what is left of the request's whole time: connecting takes no longer, nor does
+    /// sending the request. The times of an answer are not set: Pingora has one for every read,
+    /// and the proxy keeps them itself.
     pub fn peer(&self, timeouts: &Timeouts, left: Duration, now: Instant) -> Option<Box<HttpPeer>> {
         let address = self.next_address(now)?;
         let mut peer = Box::new(self.peer.clone());
@@ -117,6 +119,10 @@ impl LiveEndpoint {
         let connect = Some(timeouts.connect.min(left));
         options.connection_timeout = connect;
         options.total_connection_timeout = connect;
+        options.write_timeout = Some(left);
+        if self.endpoint.tls.is_none() {
+            options.alpn = http1::protocol();
+        }
         Some(peer)
     }
 

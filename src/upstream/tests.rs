@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::fixture::{
     ALIAS, Row, bed, endpoint, name, over, registry, report, secs, snapshot, timeouts,
 };
-use super::{Resolver, Tried};
+use super::{Resolver, Tried, http1};
 use crate::config::snapshot::{Balance, Endpoint, PassiveHealth, Snapshot, UpstreamTls};
 use crate::usage::Outcome;
 
@@ -133,7 +133,7 @@ fn a_peer_carries_the_endpoints_tls_settings() {
     };
     let clear = peer(None);
     assert!(!clear.is_tls());
-    assert!(matches!(clear.options.alpn, ALPN::H1));
+    assert_eq!(clear.options.alpn, http1::protocol());
     let checked = peer(Some(tls()));
     assert!(checked.is_tls() && checked.verify_cert() && checked.verify_hostname());
     assert_eq!(checked.sni(), "models.test");

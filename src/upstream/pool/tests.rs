@@ -163,8 +163,9 @@ fn a_peer_has_the_address_and_no_time_beyond_what_is_left() {
     assert_eq!(address, Some(SocketAddr::from(([127, 0, 0, 1], 1))));
     assert_eq!(peer.options.connection_timeout, Some(secs(2)));
     assert_eq!(peer.options.total_connection_timeout, Some(secs(2)));
-    // An attempt's other times are the proxy's to keep: one timer for a whole request.
-    assert_eq!((peer.options.read_timeout, peer.options.write_timeout), (None, None));
+    assert_eq!(peer.options.write_timeout, Some(secs(60)));
+    // The times of an answer are the proxy's to keep: one timer for a whole request.
+    assert_eq!(peer.options.read_timeout, None);
     assert_eq!(peer.options.idle_timeout, Some(secs(60)));
     let late = pick.peer(&timeouts(), secs(1), bed.now).unwrap();
     assert_eq!(late.options.total_connection_timeout, Some(secs(1)));
