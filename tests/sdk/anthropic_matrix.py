@@ -3,6 +3,7 @@
 Run by tests/sdk.rs; see matrix.py.
 """
 
+import functools
 import json
 
 import anthropic
@@ -39,6 +40,7 @@ class Person(BaseModel):
     age: int
 
 
+@functools.cache
 def client(upstream, key=None):
     return Anthropic(base_url=upstream.url, api_key=key or upstream.key, max_retries=0)
 

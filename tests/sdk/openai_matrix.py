@@ -3,6 +3,7 @@
 Run by tests/sdk.rs; see matrix.py.
 """
 
+import functools
 import json
 
 import httpx2
@@ -40,6 +41,7 @@ class Person(BaseModel):
     age: int
 
 
+@functools.cache
 def client(upstream, key=None):
     return OpenAI(base_url=upstream.url + "/v1", api_key=key or upstream.key, max_retries=0)
 
