@@ -6,6 +6,7 @@
 //! upstream of another dialect is the body translated, behind the rules.
 
 pub mod outgoing;
+mod platform;
 mod prompt;
 mod rules;
 

@@ -1,7 +1,7 @@
 //! The process: services, signals, hand-over.
 //!
 //! Three services run on Pingora's server: the proxy on its worker threads, the admin listener
-//! and the background work (health checks, names, reloads) on a thread each.
+//! and the background work (health checks, names, credentials, reloads) on a thread each.
 
 mod background;
 mod drain;

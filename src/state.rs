@@ -72,6 +72,7 @@ impl State {
     pub async fn activate(&self, snapshot: Snapshot) -> Result<(), Unusable> {
         let pools = self.registry.pools(&snapshot)?;
         self.registry.resolve().await;
+        self.registry.authorise().await;
         self.metrics.in_use(snapshot.revision);
         self.metrics.retain(&snapshot);
         self.active.store(Arc::new(Active { snapshot: Arc::new(snapshot), pools }));

@@ -103,6 +103,8 @@ pub enum Outcome {
     Answered(u16),
     /// An answer with this status led to another attempt.
     Status(u16),
+    /// The provider's credential was not to be had.
+    NoCredential,
     /// No connection: refused, unreachable, TLS.
     Connect,
     /// No connection in time.
@@ -133,6 +135,7 @@ impl Outcome {
                 400..=499 => "4xx",
                 _ => "5xx",
             },
+            Outcome::NoCredential => "no_credential",
             Outcome::Connect => "connect",
             Outcome::ConnectTimeout => "connect_timeout",
             Outcome::FirstByteTimeout => "first_byte_timeout",

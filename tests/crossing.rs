@@ -48,6 +48,8 @@ fn path(dialect: Dialect, stream: bool) -> &'static str {
         (Dialect::Anthropic, _) => "/v1/messages",
         (Dialect::Gemini, false) => "/v1beta/models/demo:generateContent",
         (Dialect::Gemini, true) => "/v1beta/models/demo:streamGenerateContent?alt=sse",
+        (Dialect::Bedrock, false) => "/model/demo/converse",
+        (Dialect::Bedrock, true) => "/model/demo/converse-stream",
     }
 }
 

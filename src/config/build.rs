@@ -4,10 +4,12 @@
 //! built after any report is thrown away by the caller. Files and environment variables are read
 //! here, once, so that what was checked is what is used.
 
+mod credential;
 mod headers;
 mod key;
 mod limits;
 mod model;
+mod platform;
 mod provider;
 mod rewrite;
 mod secret;
@@ -19,6 +21,7 @@ mod url;
 
 pub use tls::certified_key;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -38,6 +41,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) base_dir: &'a Path,
     /// The environment.
     pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The files of secrets that were read, whether they could be or not.
+    pub(super) read: RefCell<Vec<PathBuf>>,
 }
 
 impl Surroundings<'_> {
@@ -87,6 +92,7 @@ pub(super) fn build(
         keys: key::keys(&raw.keys, root, &tenants),
         endpoints: providers.into_values().flatten().collect(),
         models,
+        secret_files: around.read.take(),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the request path reads: plain immutable data, made by `build` from a checked file.
 //!
-//! A request loads one snapshot and keeps it to its end, so a reload never changes the
-//! rules under it. Nothing here locks, counts or changes; live state (health, latency,
-//! in-flight counts) lies in `upstream`, keyed by [`EndpointId`].
+//! A request loads one snapshot and keeps it to its end, so a reload never changes the rules under it.
+//! Nothing here locks, counts or changes; live state lies in `upstream`, keyed by [`EndpointId`].
+
+pub mod credential;
+pub mod platform;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -13,6 +15,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue};
 
+use self::credential::Credential;
+use self::platform::Platform;
 use crate::dialect::ir::Dialect;
 use crate::dialect::ir::loss::Policy;
 use crate::types::{
@@ -35,6 +39,8 @@ pub struct Snapshot {
     pub models: HashMap<ModelAlias, Arc<Model>>,
     /// Who may ask. Found by the SHA-256 of the key.
     pub keys: HashMap<KeyDigest, Arc<Key>>,
+    /// Files of secrets, which are watched with the configuration.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// SHA-256 of a virtual key's text.
@@ -134,6 +140,8 @@ pub struct Endpoint {
     pub provider: ProviderId,
     /// The wire format that requests are translated into.
     pub dialect: Dialect,
+    /// Whose servers these are, as far as that matters.
+    pub platform: Platform,
     /// Further wire formats that go through untranslated.
     pub also: Box<[Dialect]>,
     /// Whether translated chats may use what self-hosted engines add to OpenAI's API.
@@ -150,8 +158,12 @@ pub struct Endpoint {
     pub base_path: Box<str>,
     /// `Host` of each request.
     pub authority: HeaderValue,
-    /// Credential and fixed headers of each request.
+    /// Fixed headers of each request, its credential among them where that is fixed.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// A credential that is not fixed: the same for all endpoints of a provider.
+    pub credential: Option<Arc<Credential>>,
+    /// Where AWS has the endpoint: part of each signature.
+    pub region: Option<Box<str>>,
     /// Share within its provider.
     pub weight: u32,
     /// Active checks.
@@ -248,8 +260,7 @@ pub struct Target {
     pub model: ModelName,
     /// The candidate's index within the alias: a retry prefers the same one.
     pub candidate: usize,
-    /// Share within the level: the candidate's weight times the endpoint's share of its
-    /// provider, scaled to whole numbers; at least 1.
+    /// Share within the level: the candidate's weight times the endpoint's share; at least 1.
     pub weight: u32,
 }
 
@@ -266,7 +277,7 @@ pub enum Balance {
     ConsistentHash(HashOn),
 }
 
-/// What a consistent hash is taken of; the caller's key where the value is absent.
+/// What a consistent hash is taken of; the caller's key where it is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HashOn {
     /// A request header.

@@ -1,6 +1,7 @@
 //! One try at one endpoint: its connection, its header and body, its answer.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
@@ -8,12 +9,13 @@ use http::header::{
     TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{OrErr, Result};
 use tokio::time::Instant;
 
 use super::exchange::Exchange;
+use super::failure::NO_CREDENTIAL;
 use super::losses;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
@@ -21,7 +23,7 @@ use crate::error::{Error, Kind};
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
 use crate::types::TokenUsage;
-use crate::upstream::Pick;
+use crate::upstream::{Grant, Pick, ToSign};
 use crate::usage::{AttemptRecord, Outcome, Translation};
 
 /// The client's headers that go upstream. Everything else stays here: credentials above all.
@@ -68,6 +70,8 @@ pub struct Attempt {
     pick: Pick,
     /// What is sent: the client's body, rewritten or translated for the model asked for here.
     pub outgoing: Outgoing,
+    /// What authorises it, where fixed headers do not: the same from the pick to the header.
+    grant: Option<Arc<Grant>>,
     started: Instant,
     /// Whether the connection had been used before; `None` until there is one.
     pub reused: Option<bool>,
@@ -89,6 +93,7 @@ impl Attempt {
         let (pick, outgoing) = pick(exchange, started)?;
         exchange.attempts_made += 1;
         Ok(Self {
+            grant: pick.endpoint().credential().and_then(|credential| credential.grant()),
             pick,
             outgoing,
             started,
@@ -103,9 +108,13 @@ impl Attempt {
     /// How to connect, within what is left of the request's time.
     ///
     /// # Errors
-    /// Where the endpoint's name is not resolved: the attempt then fails as one that found no
-    /// connection.
+    /// Where the endpoint's name is not resolved, or its provider's credential is not to be had: the
+    /// attempt then fails as one that found no connection.
     pub fn peer(&mut self, exchange: &Exchange) -> Result<Box<HttpPeer>> {
+        if self.grant.is_none() && self.pick.endpoint().credential().is_some() {
+            let kind = pingora::ErrorType::Custom(NO_CREDENTIAL);
+            return Err(pingora::Error::explain(kind, "the provider has no credential"));
+        }
         let left = exchange.deadline.left(self.started);
         let now = self.started.into_std();
         let peer = self.pick.peer(&exchange.pool.model.timeouts, left, now);
@@ -163,6 +172,13 @@ impl Attempt {
             }
         }
         &self.outgoing.losses
+    }
+
+    /// The upstream refused the credential: one that is fetched may be fetched anew.
+    pub fn doubt_credential(&self) {
+        if let Some(credential) = self.pick.endpoint().credential() {
+            credential.doubt();
+        }
     }
 
     /// Whether nothing goes to the client before the whole answer was read.
@@ -260,6 +276,13 @@ pub fn request_header(
     header.insert_header(X_REQUEST_ID, request_id.clone())?;
     for (name, value) in &endpoint.headers {
         header.insert_header(name.clone(), value.clone())?;
+    }
+    if let Some(grant) = &attempt.grant {
+        let signed = ToSign { method: "POST", path: &path, body: &outgoing.body };
+        let headers = grant.authorize(endpoint, &signed, SystemTime::now());
+        for (name, value) in headers.or_err(pingora::ErrorType::InternalError, "signing")? {
+            header.insert_header(name, value)?;
+        }
     }
     Ok(header)
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderValue, Method};
 use smallvec::smallvec;
 
+use crate::config::snapshot::platform::Platform;
 use crate::config::snapshot::{
     AccessLog, Admin, Balance, Endpoint, Key, Level, Model, PassiveHealth, Reload, Retry, Rewrite,
     Server, Snapshot, Target, Timeouts,
@@ -98,6 +99,7 @@ pub(crate) fn snapshot(models: &[(&str, &[&str])]) -> Snapshot {
         models: models.iter().map(model).collect(),
         endpoints: endpoints.into_values().collect(),
         keys: HashMap::new(),
+        secret_files: Vec::new(),
     }
 }
 
@@ -134,6 +136,9 @@ fn endpoint(id: &str) -> Endpoint {
         base_path: "/v1".into(),
         authority: HeaderValue::from_static("upstream.test"),
         headers: vec![],
+        credential: None,
+        region: None,
+        platform: Platform::Plain,
         weight: 1,
         health: None,
         passive: PassiveHealth {

@@ -6,6 +6,7 @@
 //! make one. Samples are put together only when someone asks, by [`Metrics::render`].
 
 mod cells;
+mod credential;
 mod page;
 mod render;
 mod slots;
@@ -19,12 +20,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
 
+pub use self::credential::CredentialMetrics;
+
 use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::shard::{Sharded, thread_number};
 use crate::config::reload;
 use crate::config::snapshot::Snapshot;
 use crate::types::TokenUsage;
-use crate::types::{EndpointId, ModelAlias, Revision};
+use crate::types::{EndpointId, ModelAlias, ProviderId, Revision};
 use crate::upstream::Ejection;
 use crate::usage::{AttemptRecord, UsageRecord};
 
@@ -72,6 +75,7 @@ struct Handles {
     aliases: BTreeMap<ModelAlias, Arc<AliasMetrics>>,
     endpoints: BTreeMap<EndpointId, Arc<EndpointMetrics>>,
     targets: BTreeMap<(ModelAlias, EndpointId), Arc<TargetMetrics>>,
+    credentials: BTreeMap<ProviderId, Arc<CredentialMetrics>>,
 }
 
 impl Metrics {
@@ -98,6 +102,13 @@ impl Metrics {
     /// The handles of an endpoint; the same for the same id.
     pub fn endpoint(&self, id: &EndpointId) -> Arc<EndpointMetrics> {
         self.handles().endpoint(id, self.threads)
+    }
+
+    /// The handles of a provider's credential; the same for the same provider.
+    pub fn credential(&self, provider: &ProviderId) -> Arc<CredentialMetrics> {
+        let mut handles = self.handles();
+        let entry = handles.credentials.entry(provider.clone());
+        Arc::clone(entry.or_insert_with(|| Arc::new(CredentialMetrics::new(provider.clone()))))
     }
 
     /// The handles of an alias at an endpoint; the same for the same pair.
@@ -128,6 +139,12 @@ impl Metrics {
         handles.aliases.retain(|alias, _| snapshot.models.contains_key(alias));
         handles.endpoints.retain(|id, _| known(id));
         handles.targets.retain(|(alias, id), _| serves(alias, id));
+        let shown = |provider: &ProviderId| {
+            let mut endpoints = snapshot.endpoints.iter();
+            endpoints
+                .any(|endpoint| endpoint.provider == *provider && endpoint.credential.is_some())
+        };
+        handles.credentials.retain(|provider, _| shown(provider));
     }
 
     /// Counts a request as in flight, until what is returned is dropped.

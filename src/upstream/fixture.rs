@@ -9,6 +9,7 @@ use http::HeaderValue;
 
 use super::pool::{Pick, Pool, Tried};
 use super::{LiveEndpoint, Pools, Registry};
+use crate::config::snapshot::platform::Platform;
 use crate::config::snapshot::{
     AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
     Rewrite, Server, Snapshot, Target, Timeouts,
@@ -51,6 +52,9 @@ pub(super) fn at(id: &str, address: SocketAddr) -> Endpoint {
         base_path: "/v1".into(),
         authority: HeaderValue::from_str(&address.to_string()).unwrap(),
         headers: Vec::new(),
+        credential: None,
+        region: None,
+        platform: Platform::Plain,
         weight: 1,
         health: None,
         passive: PassiveHealth {
@@ -98,6 +102,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         endpoints,
         models: HashMap::from([(ALIAS.into(), Arc::new(model))]),
         keys: HashMap::new(),
+        secret_files: Vec::new(),
     }
 }
 

@@ -158,7 +158,7 @@ models:
     let defaults: Vec<_> = rewrite.defaults.iter().map(|(name, json)| (&**name, &**json)).collect();
     assert_eq!(defaults, [("stop", "[\"a\",null]"), ("temperature", "0.5")]);
     assert_eq!(rewrite.caps, [("max_tokens".into(), 100.into())]);
-    assert_eq!(rewrite.refuse, ["tools".into()]);
+    assert_eq!(rewrite.refuse, [Box::from("tools")]);
     assert!(snapshot.models["n"].rewrite.is_empty());
 }
 

@@ -7,7 +7,7 @@ use prometheus::proto::MetricFamily;
 
 use super::cells::{OVERHEAD_BOUNDS, REQUEST_BOUNDS, distribution, sum};
 use super::page::{Family, Page};
-use super::{AliasMetrics, EndpointMetrics, Handles, Metrics, TargetMetrics, slots};
+use super::{AliasMetrics, EndpointMetrics, Handles, Metrics, TargetMetrics, credential, slots};
 use crate::error::Kind;
 
 /// Every family that has a sample.
@@ -20,6 +20,7 @@ pub(super) fn families(metrics: &Metrics) -> Vec<MetricFamily> {
         requests(&mut page, aliases);
         attempts(&mut page, &handles);
         endpoints(&mut page, &handles);
+        credential::families(&mut page, handles.credentials.values().map(AsRef::as_ref));
     }
     // CPU, memory, descriptors, threads.
     page.extend(metrics.process.collect());
