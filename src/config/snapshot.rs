@@ -5,6 +5,7 @@
 
 pub mod credential;
 pub mod platform;
+pub mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use http::{HeaderName, HeaderValue};
 
 use self::credential::Credential;
 use self::platform::Platform;
+use self::tls::TlsFiles;
 use crate::dialect::ir::Dialect;
 use crate::dialect::ir::loss::Policy;
 use crate::types::{
@@ -86,15 +88,6 @@ pub struct Listener {
     pub tls: Option<TlsFiles>,
     /// Whether HTTP/2 is also accepted in clear text (prior knowledge).
     pub h2c: bool,
-}
-
-/// A certificate chain and its private key, as PEM files; re-read on reload.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TlsFiles {
-    /// The chain, leaf first.
-    pub cert_file: PathBuf,
-    /// The private key.
-    pub key_file: PathBuf,
 }
 
 /// The operators' listener.

@@ -65,13 +65,8 @@ impl Tasks {
                     if let Some((_, task)) = other {
                         task.abort();
                     }
-                    let Some(client) = self.client() else { return };
-                    let kept = Arc::clone(&live);
-                    let fetch = move |live: Arc<LiveCredential>| {
-                        let client = client.clone();
-                        async move { live.fetch(&client).await }
-                    };
-                    (live, self.tasks.spawn(keep(kept, fetch)))
+                    let Some(client) = self.client() else { continue };
+                    (Arc::clone(&live), self.tasks.spawn(fetched_by(client, live)))
                 }
             };
             self.running.insert(entry.0.provider.clone(), entry);
@@ -90,6 +85,15 @@ impl Tasks {
         }
         self.client.clone()
     }
+}
+
+/// Keeps a credential fresh that a client fetches.
+async fn fetched_by(client: Client, live: Arc<LiveCredential>) {
+    let fetch = |live: Arc<LiveCredential>| {
+        let client = client.clone();
+        async move { live.fetch(&client).await }
+    };
+    keep(live, fetch).await;
 }
 
 /// Keeps one credential fresh, for ever.
