@@ -6,13 +6,20 @@
 //! [`translate`] goes through one intermediate form, [`ir`], with one reader and one writer a
 //! dialect. Nothing here knows Pingora, tokio or the configuration: plain values in, bytes out.
 
+pub mod capabilities;
+pub mod counting;
+pub mod embeddings;
+pub mod fields;
+pub mod inserts;
 pub mod members;
 pub mod messages;
+pub mod models;
 pub mod multipart;
 pub mod openai;
 pub mod splice;
 pub mod sse;
 pub mod tap;
+pub mod watch;
 
 mod scan;
 

@@ -9,6 +9,7 @@ mod deadline;
 mod exchange;
 mod failure;
 mod held;
+mod losses;
 mod prepare;
 mod reply;
 mod request_id;
@@ -125,8 +126,7 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        ctx.answer_bytes(body, end);
-        Ok(None)
+        ctx.answer_bytes(body, end).map(|()| None)
     }
 
     fn fail_to_connect(

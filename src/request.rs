@@ -2,41 +2,51 @@
 //!
 //! A [`Draft`] borrows the body and knows where its members lie; when the alias's rules are
 //! known, it becomes a [`Request`], which owns the body and the list of its edits and makes the
-//! body of each attempt. Bytes that no rule touches stay as the client wrote them.
+//! body of each attempt. Bytes that no rule touches stay as the client wrote them; only for an
+//! upstream of another dialect is the body translated, behind the rules.
 
+pub mod outgoing;
 mod prompt;
+mod rules;
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue};
-use serde_json::Number;
 
-use crate::config::snapshot::{Key, Rewrite, Target};
-use crate::dialect::members::Members;
+use crate::config::snapshot::{Key, Model, Rewrite};
+use crate::dialect::counting;
+use crate::dialect::embeddings::Form;
+use crate::dialect::fields::FieldError;
+use crate::dialect::gemini::names;
+use crate::dialect::gemini::stream_writer::Framing;
+use crate::dialect::ir::Dialect;
+use crate::dialect::members::{JsonError, Members};
 use crate::dialect::multipart::{self, Fields, MultipartError};
 use crate::dialect::openai::request::{
     BodyForm, Request as Wishes, RequestError, body_form, takes_stream_options,
 };
-use crate::dialect::splice::{ObjectEdit, Overlap, Splice};
+use crate::dialect::splice::{Overlap, Splice};
 use crate::error::{Error, Kind, Result};
-use crate::types::{ModelAlias, Operation};
+use crate::route::path::GeminiMethod;
+use crate::route::{self, Call};
+use crate::types::Operation;
 
 /// The longest `user` kept for hashing, in bytes: its beginning is enough.
 const USER_BYTES_MAX: usize = 256;
 
 /// A request as the client wrote it.
 pub struct Draft<'a> {
-    operation: Operation,
+    call: Call,
     content_type: HeaderValue,
     body: &'a Bytes,
-    form: Form<'a>,
+    form: Body<'a>,
 }
 
 /// How the body is written.
 #[expect(clippy::large_enum_variant, reason = "one a request, on the stack: a box would cost more")]
-enum Form<'a> {
+enum Body<'a> {
     /// One JSON object.
     Json(Wishes<'a>),
     /// Parts, of which only the model's is looked at.
@@ -47,32 +57,51 @@ enum Form<'a> {
 pub struct Request {
     /// What is asked for.
     pub operation: Operation,
+    /// In which dialect.
+    pub dialect: Dialect,
+    /// What its path says, if it is Gemini's.
+    pub gemini: Option<GeminiMethod>,
+    /// How a Gemini client wants its stream.
+    pub framing: Framing,
     /// The body's, as sent.
     pub content_type: HeaderValue,
     /// Whether the answer is to be a stream.
     pub stream: bool,
+    /// How embeddings are wanted, if they are asked for.
+    pub embeddings: Form,
+    /// Whether the client wants to see the usage at a stream's end.
+    pub include_usage: bool,
     /// Whether the usage event of the stream was asked for by the gateway alone, so that the
     /// client must not see it.
     pub hides_usage: bool,
     user: Option<Box<str>>,
     body: Bytes,
     splice: Splice,
+    /// The edits for servers that do not know `stream_options`, where they differ.
+    without_usage: Option<Box<Splice>>,
     model: ModelMember,
 }
 
 /// The model's name in the body.
 struct ModelMember {
     name: Box<str>,
-    at: Range<usize>,
-    is_json: bool,
+    form: ModelForm,
+}
+
+/// How the body names the model.
+enum ModelForm {
+    /// As a JSON string.
+    Json(Range<usize>),
+    /// As the text of a form's part.
+    Text(Range<usize>),
+    /// The path does; the body may repeat it.
+    Path(Vec<Range<usize>>),
 }
 
 /// What decides how a request is rewritten.
 pub struct Rewriting<'a> {
-    /// The alias's rules.
-    pub rules: &'a Rewrite,
-    /// The alias.
-    pub alias: &'a ModelAlias,
+    /// The alias, and its rules.
+    pub model: &'a Model,
     /// Who asks.
     pub caller: &'a Key,
     /// The client's headers.
@@ -86,16 +115,12 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// `UnsupportedMediaType`, `InvalidBody` with the fault's place, `MissingModel`.
-    pub fn read(
-        operation: Operation,
-        content_type: Option<&HeaderValue>,
-        body: &'a Bytes,
-    ) -> Result<Self> {
-        let takes_files = body_form(operation) == BodyForm::Multipart;
+    pub fn read(call: Call, content_type: Option<&HeaderValue>, body: &'a Bytes) -> Result<Self> {
+        let takes_files = body_form(call.operation) == BodyForm::Multipart;
         match content_type {
             Some(value) if takes_files && is_media_type(value, "multipart/form-data") => {
                 let form = read_multipart(value, body)?;
-                Ok(Self { operation, content_type: value.clone(), body, form })
+                Ok(Self { call, content_type: value.clone(), body, form })
             }
             Some(value) if !is_media_type(value, "application/json") => Err(Error::new(
                 Kind::UnsupportedMediaType,
@@ -108,8 +133,8 @@ impl<'a> Draft<'a> {
             value => {
                 let json = HeaderValue::from_static("application/json");
                 let content_type = value.cloned().unwrap_or(json);
-                let form = Form::Json(Wishes::parse(body).map_err(refused)?);
-                Ok(Self { operation, content_type, body, form })
+                let form = Body::Json(read_json(&call, body).map_err(refused)?);
+                Ok(Self { call, content_type, body, form })
             }
         }
     }
@@ -117,9 +142,33 @@ impl<'a> Draft<'a> {
     /// The alias asked for.
     pub fn model(&self) -> &str {
         match &self.form {
-            Form::Json(wishes) => &wishes.model,
-            Form::Multipart { model, .. } => model,
+            Body::Json(wishes) => &wishes.model,
+            Body::Multipart { model, .. } => model,
         }
+    }
+
+    /// An estimate of the tokens asked for, where none of the model's providers can be asked.
+    ///
+    /// # Errors
+    /// `InvalidBody` where the body is not what its dialect says.
+    pub fn estimate(&self, model: &Model) -> Result<Option<Bytes>> {
+        let Call { operation, dialect, .. } = self.call;
+        if operation != Operation::CountTokens || route::admit(model, operation, dialect).is_ok() {
+            return Ok(None);
+        }
+        counting::estimate(dialect, self.body).map(|body| Some(Bytes::from(body)))
+    }
+
+    /// Makes sure that one of the model's providers can be asked.
+    ///
+    /// # Errors
+    /// `UnsupportedOperation`, and `ParameterRefused` for what nobody here keeps state for.
+    pub fn admit(&self, model: &Model) -> Result<()> {
+        let Call { operation, dialect, .. } = self.call;
+        if let (Dialect::Responses, Body::Json(wishes)) = (dialect, &self.form) {
+            refuse_state(&wishes.members)?;
+        }
+        route::admit(model, operation, dialect)
     }
 
     /// Applies the rules.
@@ -128,34 +177,46 @@ impl<'a> Draft<'a> {
     /// `ParameterRefused` and `InvalidBody`, naming the member.
     pub fn rewrite(self, rewriting: &Rewriting<'_>) -> Result<Request> {
         let mut request = Request {
-            operation: self.operation,
+            operation: self.call.operation,
+            dialect: self.call.dialect,
+            gemini: self.call.gemini.as_ref().map(|gemini| gemini.method),
+            framing: self.call.gemini.as_ref().map_or(Framing::Sse, |gemini| gemini.framing),
             content_type: self.content_type,
             stream: false,
+            embeddings: match self.call.gemini.as_ref().map(|gemini| gemini.method) {
+                Some(GeminiMethod::Embed) => Form::One,
+                Some(_) => Form::Many,
+                None => Form::Numbers,
+            },
+            include_usage: false,
             hides_usage: false,
             user: None,
             body: self.body.clone(),
             splice: Splice::default(),
-            model: self.form.model_member(),
+            without_usage: None,
+            model: self.form.model_member()?,
         };
-        if let Form::Json(wishes) = &self.form {
+        if let Body::Json(wishes) = &self.form {
             request.rewrite_json(wishes, rewriting)?;
         }
         Ok(request)
     }
 }
 
-impl Form<'_> {
-    fn model_member(&self) -> ModelMember {
-        match self {
-            Form::Json(wishes) => ModelMember {
+impl Body<'_> {
+    fn model_member(&self) -> Result<ModelMember> {
+        Ok(match self {
+            Body::Json(wishes) => ModelMember {
                 name: wishes.model.as_ref().into(),
-                at: wishes.members.get("model").map_or(0..0, |member| member.value()),
-                is_json: true,
+                form: match wishes.members.get("model") {
+                    Some(member) if !wishes.by_path => ModelForm::Json(member.value()),
+                    _ => ModelForm::Path(names::places(&wishes.members).map_err(not_read)?),
+                },
             },
-            Form::Multipart { model, model_at } => {
-                ModelMember { name: (*model).into(), at: model_at.clone(), is_json: false }
+            Body::Multipart { model, model_at } => {
+                ModelMember { name: (*model).into(), form: ModelForm::Text(model_at.clone()) }
             }
-        }
+        })
     }
 }
 
@@ -165,89 +226,51 @@ impl Request {
         self.user.as_deref()
     }
 
-    /// The body to send to a target: the same bytes, uncopied, where nothing is changed.
-    ///
-    /// # Errors
-    /// `Internal` where the edits overlap, which the rules rule out.
-    pub fn body_for(&self, target: &Target) -> Result<Bytes> {
-        let model = target.model.as_str();
-        if model == &*self.model.name {
-            return Ok(self.splice.apply(&self.body));
+    fn rewrite_json(&mut self, wishes: &Wishes<'_>, rewriting: &Rewriting<'_>) -> Result<()> {
+        let (rules, members) = (&rewriting.model.rewrite, &wishes.members);
+        rules::apply(self.dialect, self.operation, members, rules, &mut self.splice)?;
+        prompt::insert(self.dialect, self.operation, members, rewriting, &mut self.splice)?;
+        if self.operation == Operation::Embedding && wishes.wants_base64() {
+            self.embeddings = Form::Base64;
         }
-        let mut splice = self.splice.clone();
-        let at = self.model.at.clone();
-        if self.model.is_json {
-            splice.replace_string(at, model).map_err(overlap)?;
-        } else {
-            splice.replace(at, model.as_bytes()).map_err(overlap)?;
+        (self.stream, self.include_usage) = (wishes.stream, wishes.include_usage);
+        // Options that the alias sets by default are the alias's to decide.
+        let takes_options = self.dialect == Dialect::Chat && takes_stream_options(self.operation);
+        if takes_options && !sets_default(rules, "stream_options") {
+            self.ask_for_usage(wishes, rewriting).map_err(overlap)?;
         }
-        Ok(splice.apply(&self.body))
+        self.user = rules::user(self.dialect, wishes)?.map(|user| shortened(&user).into());
+        Ok(())
     }
 
-    fn rewrite_json(&mut self, wishes: &Wishes<'_>, rewriting: &Rewriting<'_>) -> Result<()> {
-        let (rules, members) = (rewriting.rules, &wishes.members);
-        let mut edit = ObjectEdit::new(members);
-        refuse(members, &rules.refuse)?;
-        cap(members, &rules.caps, &mut edit)?;
-        default(members, &rules.defaults, &mut edit);
-        self.splice.object(&edit).map_err(overlap)?;
-        self.stream = wishes.stream;
-        // Options that the alias sets by default are the alias's to decide.
-        if takes_stream_options(self.operation) && !sets_default(rules, "stream_options") {
-            self.hides_usage = wishes.ask_for_usage(&mut self.splice).map_err(overlap)?;
+    fn ask_for_usage(
+        &mut self,
+        wishes: &Wishes<'_>,
+        rewriting: &Rewriting<'_>,
+    ) -> std::result::Result<(), Overlap> {
+        if wishes.stream && !rewriting.model.usage_in_streams() {
+            let mut splice = self.splice.clone();
+            wishes.without_stream_options(&mut splice)?;
+            self.without_usage = Some(Box::new(splice));
         }
-        if self.operation == Operation::Chat {
-            prompt::insert(members, rewriting, &mut self.splice)?;
-        }
-        self.user = wishes.user().map(|user| shortened(&user).into());
+        self.hides_usage = wishes.ask_for_usage(&mut self.splice)?;
         Ok(())
     }
 }
 
-/// Refuses members that the alias does not allow.
-fn refuse(members: &Members<'_>, names: &[Box<str>]) -> Result<()> {
-    for name in names {
-        if members.get_any_case(name).is_some_and(|member| !member.is_null()) {
-            return Err(Error::new(
-                Kind::ParameterRefused,
-                format!("`{name}` is not allowed for this model: leave it out."),
-            )
-            .param(name.to_string()));
+/// Refuses what a Responses request can say only to a server that keeps state.
+fn refuse_state(members: &Members<'_>) -> Result<()> {
+    for name in ["previous_response_id", "conversation", "background"] {
+        let member = members.get_any_case(name);
+        if member.is_some_and(|member| !member.is_null() && member.bool() != Some(false)) {
+            let text = format!(
+                "`{name}` needs state between requests, which is not kept here: leave it out, and \
+                 send the whole conversation in `input`."
+            );
+            return Err(Error::new(Kind::ParameterRefused, text).param(name));
         }
     }
     Ok(())
-}
-
-/// Lowers numbers over their cap.
-fn cap(
-    members: &Members<'_>,
-    caps: &[(Box<str>, Number)],
-    edit: &mut ObjectEdit<'_, '_>,
-) -> Result<()> {
-    for (name, cap) in caps {
-        let Some(member) = members.get_any_case(name).filter(|member| !member.is_null()) else {
-            continue;
-        };
-        let number = member.number().and_then(|number| number.as_f64());
-        let Some(number) = number else { return Err(invalid_member(name, "must be a number")) };
-        if cap.as_f64().is_some_and(|cap| number > cap) {
-            edit.set(&member.name, cap.to_string().as_bytes());
-        }
-    }
-    Ok(())
-}
-
-/// Sets members that the client left out.
-fn default(
-    members: &Members<'_>,
-    defaults: &[(Box<str>, Box<str>)],
-    edit: &mut ObjectEdit<'_, '_>,
-) {
-    for (name, json) in defaults {
-        if members.get_any_case(name).is_none() {
-            edit.set(name, json.as_bytes());
-        }
-    }
 }
 
 /// Whether the rules set a member where the client does not.
@@ -255,7 +278,17 @@ fn sets_default(rules: &Rewrite, name: &str) -> bool {
     rules.defaults.iter().any(|(known, _)| &**known == name)
 }
 
-fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<Form<'a>> {
+fn read_json<'a>(call: &Call, body: &'a Bytes) -> std::result::Result<Wishes<'a>, RequestError> {
+    match &call.gemini {
+        None => Wishes::parse(body),
+        Some(gemini) => {
+            let model = gemini.model.clone().into();
+            Wishes::named(body, model, gemini.method == GeminiMethod::Stream)
+        }
+    }
+}
+
+fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<Body<'a>> {
     let broken =
         |error| Error::new(Kind::InvalidBody, format!("The form cannot be read: {error}."));
     let content_type = content_type.to_str().map_err(|_| broken(MultipartError::Boundary))?;
@@ -267,7 +300,7 @@ fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<For
     if model.is_empty() {
         return Err(missing_model());
     }
-    Ok(Form::Multipart { model, model_at })
+    Ok(Body::Multipart { model, model_at })
 }
 
 /// Whether a content type is this media type, whatever its parameters (RFC 9110, section 8.3.1).
@@ -309,6 +342,18 @@ fn missing_model() -> Error {
         "The request names no `model`. GET /v1/models lists those available.",
     )
     .param("model")
+}
+
+fn wrong_field(error: FieldError) -> Error {
+    match error {
+        FieldError::Overlap(error) => overlap(error),
+        FieldError::Wrong(name, rule) => invalid_member(&name, rule),
+        FieldError::Json(error) => not_read(error),
+    }
+}
+
+fn not_read(error: JsonError) -> Error {
+    Error::new(Kind::InvalidBody, format!("The request cannot be read: {error}."))
 }
 
 fn overlap(overlap: Overlap) -> Error {

@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 use smallvec::SmallVec;
 
 use crate::config::snapshot::Key;
+use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Loss;
 use crate::error::Kind;
 use crate::telemetry::metrics::{AliasMetrics, TargetMetrics};
 use crate::types::{ModelName, Operation, TokenUsage};
@@ -28,6 +30,8 @@ pub struct UsageRecord {
     pub path: Box<str>,
     /// What was asked for; `None` where the path is not served.
     pub operation: Option<Operation>,
+    /// The dialect in which the client was answered.
+    pub dialect: Dialect,
     /// Who asked; `None` where that is not known.
     pub caller: Option<Arc<Key>>,
     /// The alias asked for, once it is known to exist: its name and its counters in one handle.
@@ -69,6 +73,8 @@ pub struct AttemptRecord {
     pub model: ModelName,
     /// What came of it.
     pub outcome: Outcome,
+    /// The translation, where the endpoint does not speak the client's dialect.
+    pub translation: Option<Box<Translation>>,
     /// Whether the connection had been used before; `None` where there was none.
     pub reused: Option<bool>,
     /// From the attempt's start to the answer's header.
@@ -79,6 +85,15 @@ pub struct AttemptRecord {
     pub request_bytes: u64,
     /// The body received, in bytes.
     pub response_bytes: u64,
+}
+
+/// A translation between a client and an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// What the endpoint speaks.
+    pub upstream: Dialect,
+    /// What could not be carried: of the request, and of the answer.
+    pub losses: Vec<Loss>,
 }
 
 /// What came of an attempt.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use tollgate::dialect::gemini::stream_writer::Framing;
-use tollgate::dialect::ir::loss::{Loss, Side, TABLE, of_pair};
+use tollgate::dialect::ir::loss::{Cell, Loss, Side, TABLE, of_pair};
 use tollgate::dialect::ir::{Dialect, Reply, Target};
 use tollgate::dialect::translate::stream::{Step, StreamOptions, StreamTranslator};
 use tollgate::dialect::translate::{translate_answer, translate_error, translate_request};
@@ -57,7 +57,7 @@ fn input(dialect: Dialect, case: &str, ending: &str) -> Option<Vec<u8>> {
 
 /// The models that requests go to: those of today, and the older ones that think in another way.
 fn targets(to: Dialect) -> Vec<(&'static str, Target<'static>)> {
-    let target = |model, extensions| Target { model, extensions };
+    let target = |model, extensions| Target { model, extensions, usage_in_streams: true };
     match to {
         Dialect::Chat => vec![("", target("gpt-x", false)), (".compatible", target("qwen", true))],
         Dialect::Responses => vec![("", target("gpt-x", false))],
@@ -221,4 +221,40 @@ fn request_losses(from: Dialect, to: Dialect) -> Vec<String> {
         }
     }
     met
+}
+
+/// What `docs/dialects.md` says of losses is what the code does.
+#[test]
+fn the_published_table_is_the_one_in_use() {
+    const MARKS: (&str, &str) = ("<!-- begin -->\n", "<!-- end -->\n");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/dialects.md");
+    let text = fs::read_to_string(&path).expect("the document");
+    let (before, rest) = text.split_once(MARKS.0).expect("where the tables begin");
+    let (published, behind) = rest.split_once(MARKS.1).expect("where the tables end");
+    let tables = [("Requests", Side::Request), ("Answers", Side::Answer)]
+        .map(|(title, side)| format!("\n### {title}\n\n{}", table(side)))
+        .concat();
+    let tables = format!("{tables}\n");
+    if std::env::var_os("UPDATE").is_some() {
+        let text = [before, MARKS.0, &tables, MARKS.1, behind].concat();
+        fs::write(&path, text).expect("written");
+        return;
+    }
+    assert_eq!(published, tables, "UPDATE=1 writes it anew");
+}
+
+fn table(side: Side) -> String {
+    let head: String =
+        Dialect::ALL.iter().map(|dialect| format!(" {} |", dialect.name())).collect();
+    let mut out = format!("|{head}\n|{}\n", "---|".repeat(Dialect::ALL.len()));
+    for row in TABLE.iter().filter(|row| row.side == side) {
+        let cell = |dialect: &Dialect| match row.cell(*dialect) {
+            Cell::Says(name) => format!(" `{name}` |"),
+            Cell::Hears(name) | Cell::Partly(name) => format!(" *`{name}`* |"),
+            Cell::Nothing => " – |".to_owned(),
+        };
+        let cells: String = Dialect::ALL.iter().map(cell).collect();
+        out.push_str(&format!("|{cells}\n"));
+    }
+    out
 }

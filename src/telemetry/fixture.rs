@@ -9,9 +9,11 @@ use http::{HeaderValue, Method};
 use smallvec::smallvec;
 
 use crate::config::snapshot::{
-    AccessLog, Admin, Balance, Dialect, Endpoint, Key, Level, Model, PassiveHealth, Reload, Retry,
-    Rewrite, Server, Snapshot, Target, Timeouts,
+    AccessLog, Admin, Balance, Endpoint, Key, Level, Model, PassiveHealth, Reload, Retry, Rewrite,
+    Server, Snapshot, Target, Timeouts,
 };
+use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Policy;
 use crate::telemetry::metrics::Metrics;
 use crate::types::TokenUsage;
 use crate::types::{EndpointId, KeyId, ModelAlias, ModelName, Operation, Revision, TenantId};
@@ -27,6 +29,7 @@ pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRec
         method: Method::POST,
         path: "/v1/chat/completions".into(),
         operation: Some(Operation::Chat),
+        dialect: Dialect::Chat,
         caller: Some(Arc::new(key())),
         model: Some(Arc::clone(target.alias())),
         stream: false,
@@ -37,6 +40,7 @@ pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRec
             target,
             model: ModelName::from("gpt-9"),
             outcome: Outcome::Answered(200),
+            translation: None,
             reused: Some(true),
             first_byte: Some(Duration::from_micros(1_500)),
             total: Duration::from_micros(1_900),
@@ -120,7 +124,10 @@ fn endpoint(id: &str) -> Endpoint {
     Endpoint {
         id: EndpointId::from(id),
         provider: id.into(),
-        dialect: Dialect::OpenAi,
+        dialect: Dialect::Chat,
+        also: Box::default(),
+        extensions: false,
+        usage_in_streams: true,
         host: "upstream.test".into(),
         port: 80,
         tls: None,
@@ -146,6 +153,7 @@ fn model(alias: &str, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Model {
         levels: vec![Level { targets: endpoints.map(target).collect() }],
         balance: Balance::RoundRobin,
         rewrite: Rewrite::default(),
+        losses: Policy::default(),
         retry: Retry {
             attempts_max: 3,
             statuses: vec![],

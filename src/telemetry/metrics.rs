@@ -320,6 +320,8 @@ pub struct TargetMetrics {
 struct TargetCells {
     attempts: Counts<{ slots::OUTCOMES.len() }>,
     tokens: Counts<{ slots::TOKENS.len() }>,
+    /// Without losses, then with some.
+    translations: Counts<2>,
 }
 
 impl TargetMetrics {
@@ -338,7 +340,11 @@ impl TargetMetrics {
     }
 
     fn record(&self, thread: usize, attempt: &AttemptRecord) {
-        self.shards.at(thread).attempts.add(slots::outcome(attempt.outcome), 1);
+        let cells = self.shards.at(thread);
+        cells.attempts.add(slots::outcome(attempt.outcome), 1);
+        if let Some(done) = &attempt.translation {
+            cells.translations.add(usize::from(!done.losses.is_empty()), 1);
+        }
         self.endpoint.record(thread, attempt);
     }
 

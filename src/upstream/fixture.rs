@@ -10,9 +10,11 @@ use http::HeaderValue;
 use super::pool::{Pick, Pool, Tried};
 use super::{LiveEndpoint, Pools, Registry};
 use crate::config::snapshot::{
-    AccessLog, Admin, Balance, Dialect, Endpoint, HashOn, Level, Model, PassiveHealth, Reload,
-    Retry, Rewrite, Server, Snapshot, Target, Timeouts,
+    AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
+    Rewrite, Server, Snapshot, Target, Timeouts,
 };
+use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Policy;
 use crate::telemetry::metrics::Metrics;
 use crate::types::Revision;
 use crate::usage::Outcome;
@@ -39,7 +41,10 @@ pub(super) fn at(id: &str, address: SocketAddr) -> Endpoint {
     Endpoint {
         id: id.into(),
         provider: "provider".into(),
-        dialect: Dialect::OpenAi,
+        dialect: Dialect::Chat,
+        also: Box::default(),
+        extensions: false,
+        usage_in_streams: true,
         host: address.ip().to_string().into(),
         port: address.port(),
         tls: None,
@@ -76,6 +81,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         levels: levels.iter().map(level).collect(),
         balance,
         rewrite: Rewrite::default(),
+        losses: Policy::default(),
         retry: Retry {
             attempts_max: 3,
             statuses: Vec::new(),

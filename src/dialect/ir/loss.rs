@@ -37,6 +37,18 @@ pub enum Fate {
     Changed,
 }
 
+/// What is done about losses, beside saying them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Nothing.
+    #[default]
+    Drop,
+    /// The operator is warned.
+    Warn,
+    /// What was not merely moved is refused before it goes anywhere.
+    Reject,
+}
+
 /// The losses of one translation.
 #[derive(Debug)]
 pub struct Losses {

@@ -146,6 +146,10 @@ fn attempts(page: &mut Page, handles: &Handles) {
         "tollgate_tokens_total",
         "Tokens as upstreams reported them, in disjoint classes.",
     );
+    let mut translations = Family::counter(
+        "tollgate_translations_total",
+        "Attempts at endpoints that do not speak the client's dialect, by whether something was lost.",
+    );
     for target in handles.targets.values().map(AsRef::as_ref) {
         let TargetMetrics { shards, .. } = target;
         let model = ("model", target.alias().alias().as_str());
@@ -158,9 +162,14 @@ fn attempts(page: &mut Page, handles: &Handles) {
             let count = sum(shards, |cells| &cells.tokens, slot);
             tokens.nonzero(&[model, endpoint, ("class", class)], count);
         }
+        for (slot, lossy) in ["false", "true"].into_iter().enumerate() {
+            let count = sum(shards, |cells| &cells.translations, slot);
+            translations.nonzero(&[model, endpoint, ("lossy", lossy)], count);
+        }
     }
     page.add(attempts);
     page.add(tokens);
+    page.add(translations);
 }
 
 /// How endpoints stand and what went over their connections.
