@@ -39,7 +39,7 @@ http {{
 HAPROXY = """
 global
   nbthread {threads}
-  maxconn 16384
+  maxconn 4096
   ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
   mode http

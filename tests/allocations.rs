@@ -114,7 +114,8 @@ fn cost(address: SocketAddr, request: &[u8]) -> Cost {
         let region = Region::new(ALLOCATOR);
         ask(COUNTED);
         let change = region.change();
-        let each = |count: usize| count as f64 / f64::from(COUNTED);
+        // Tenths are what a baseline needs, and what it can be read in.
+        let each = |count: usize| (count as f64 * 10.0 / f64::from(COUNTED)).round() / 10.0;
         least.allocations = least.allocations.min(each(change.allocations + change.reallocations));
         least.bytes = least.bytes.min(each(change.bytes_allocated));
     }
