@@ -46,6 +46,11 @@ class Scenario:
     # Something is seen beside the usual: memory of each open stream.
     open_streams: bool = False
 
+    @property
+    def title(self):
+        plural = "" if self.connections == 1 else "s"
+        return f"{self.name} ({self.connections:,} connection{plural})"
+
 
 def scenarios(folder):
     """All of them. A further one is a line here: any flags of `tollgate bench` will do."""
@@ -58,8 +63,8 @@ def scenarios(folder):
         "metadata": {"mock": f"chunk-ms={PACE_MS}"}}}]))
     return [
         Scenario("chat, 600 bytes", [*chat, "--tokens", "20"]),
-        Scenario("chat, 600 bytes, 1 connection", [*chat, "--tokens", "20"], 1),
-        Scenario("chat, 600 bytes, 1,000 connections", [*chat, "--tokens", "20"], 1000),
+        Scenario("chat, 600 bytes", [*chat, "--tokens", "20"], 1),
+        Scenario("chat, 600 bytes", [*chat, "--tokens", "20"], 1000),
         Scenario("chat, 32 KiB", ["--body-bytes", "32768", "--tokens", "20"]),
         Scenario("chat, 1 MiB", ["--body-bytes", "1048576", "--tokens", "20"]),
         Scenario("stream, 20 chunks", [*stream, "--tokens", "20"]),
@@ -139,7 +144,7 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--warm-up", type=float, default=0.5, help="seconds before each run")
     parser.add_argument("--quick", action="store_true", help="one round of one second")
-    parser.add_argument("--only", default="", help="scenarios whose name matches this expression")
+    parser.add_argument("--only", default="", help="scenarios whose title matches this expression")
     parser.add_argument("--proxy-cores", default="0")
     parser.add_argument("--upstream-cores", default="1")
     parser.add_argument("--load-cores", default="1")
@@ -169,11 +174,11 @@ def main():
         bench = Bench(args, folder)
         report = results.Report(args, started)
         for scenario in scenarios(folder):
-            if re.search(args.only, scenario.name):
+            if re.search(args.only, scenario.title):
                 idle = {peer.name: peer.resident_bytes() for peer in started}
                 samples = rounds(bench, args, scenario, started)
                 report.add(scenario, samples, idle)
-        rates = report.rates("chat, 600 bytes")
+        rates = report.rates(f"chat, 600 bytes ({CONNECTIONS} connections)")
         for peer in started[1:]:
             if peer.name in rates:
                 rate = statistics.median(rates[peer.name])

@@ -21,7 +21,7 @@ class Report:
 
     def add(self, scenario, samples, idle):
         """Takes a scenario's samples by peer, and what each peer's memory was before."""
-        self.samples[scenario.name] = samples
+        self.samples[scenario.title] = samples
         head = ["", "CPU µs a request", "to stock", "requests a second", "p50", "p99", "memory"]
         if scenario.open_streams:
             head.append("for each open stream")
@@ -34,9 +34,8 @@ class Report:
                 each = max(0, peak - idle[peer]) / scenario.connections / 1024
                 row.append(f"{each:.0f} KiB" if peak else "")
             rows.append(row)
-        title = f"{scenario.name} ({scenario.connections:,} connections)"
-        self.tables.append((title, [head, *rows]))
-        print(f"\n{title}")
+        self.tables.append((scenario.title, [head, *rows]))
+        print(f"\n{scenario.title}")
         plain([head, *rows])
 
     def add_latency(self, peer, step):
@@ -46,9 +45,9 @@ class Report:
         print(f"\nadded latency of {peer} at {asked:.0f} requests a second: "
               f"p50 {span(step['added']['p50_us'])}, p99 {span(step['added']['p99_us'])}")
 
-    def rates(self, scenario):
+    def rates(self, title):
         """Requests a second by peer, where the scenario was measured."""
-        samples = self.samples.get(scenario, {})
+        samples = self.samples.get(title, {})
         return {peer: [value["rate"] for value in values] for peer, values in samples.items()}
 
     def markdown(self):
