@@ -52,6 +52,8 @@ pub mod keys;
 
 pub mod mock;
 
+pub mod bench;
+
 pub mod error;
 
 pub mod types;
