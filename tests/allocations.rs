@@ -7,7 +7,7 @@
 //!
 //! This file has a single test, since an allocator counts for all threads.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::alloc::System;
 use std::collections::BTreeMap;

@@ -31,14 +31,14 @@ impl Bench {
     /// The figures as JSON.
     fn report(&self) -> Value {
         let text = std::fs::read_to_string(self.directory.path().join("report.json"));
-        let text = text.unwrap_or_else(|_| panic!("no report: {}", self.stderr()));
+        let text = text.map_err(|_| self.stderr()).expect("a report");
         assert!(!text.contains(KEY), "the key is in the report");
         serde_json::from_str(&text).expect("the report is JSON")
     }
 
     /// The figures through the server, of the only step.
     fn through(&self) -> Value {
-        self.report()["steps"][0]["through"].clone()
+        self.report().pointer("/steps/0/through").expect("a step").clone()
     }
 
     fn stdout(&self) -> String {
@@ -76,7 +76,7 @@ fn url(server: &Upstream) -> String {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().expect("a number")
 }
 
 #[tokio::test(flavor = "multi_thread")]
