@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::HeaderValue;
 use tollgate::config::snapshot::{
-    AccessLog, Admin, Balance, Dialect, Endpoint, HashOn, Level, Model, PassiveHealth, Reload,
-    Retry, Rewrite, Server, Snapshot, Target, Timeouts,
+    AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
+    Rewrite, Server, Snapshot, Target, Timeouts,
 };
+use tollgate::dialect::ir::Dialect;
 use tollgate::telemetry::metrics::Metrics;
 use tollgate::types::Revision;
 use tollgate::upstream::{Pools, Registry, Tried};
@@ -27,7 +28,10 @@ fn endpoint(number: usize) -> Arc<Endpoint> {
     Arc::new(Endpoint {
         id: format!("provider/{number}").as_str().into(),
         provider: "provider".into(),
-        dialect: Dialect::OpenAi,
+        dialect: Dialect::Chat,
+        also: Box::default(),
+        extensions: false,
+        usage_in_streams: true,
         host: "127.0.0.1".into(),
         port: 1,
         tls: None,

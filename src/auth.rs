@@ -1,9 +1,11 @@
-//! Who is calling: a credential in one of four headers becomes the key it names.
+//! Who is calling: a credential in one of four headers, or in a query as Google's clients may send it,
+//! becomes the key it names.
 //!
 //! Keys are kept as SHA-256 digests of random texts, so a configuration that leaks opens
 //! nothing. The digest is compared in constant time; a caller learns only whether a key is
 //! unknown, disabled or expired, the latter two only when it holds the key.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -20,18 +22,19 @@ const CREDENTIAL_BYTES_MAX: usize = 4096;
 /// Where clients of OpenAI, Anthropic, Azure and Google put their key beside `authorization`.
 const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 
-/// The caller's key, by the first credential found.
+/// The caller's key, by the first credential found. The query is looked at where it is given.
 ///
 /// # Errors
 /// `Unauthenticated` without a credential, `InvalidKey` for an unknown one, `KeyDisabled`
 /// and `KeyExpired` for a known one that may not be used.
 pub fn authenticate(
     headers: &HeaderMap,
+    query: Option<&str>,
     snapshot: &Snapshot,
     now: DateTime<Utc>,
 ) -> Result<Arc<Key>> {
-    let credential = credential(headers)?;
-    let digest: [u8; 32] = Sha256::digest(credential).into();
+    let credential = credential(headers, query)?;
+    let digest: [u8; 32] = Sha256::digest(&*credential).into();
     let Some(key) = snapshot.keys.get(&digest) else {
         return Err(Error::new(
             Kind::InvalidKey,
@@ -54,20 +57,21 @@ pub fn authenticate(
     Ok(key.clone())
 }
 
-/// The credential's bytes, from `Authorization: Bearer` or one of [`KEY_HEADERS`].
-fn credential(headers: &HeaderMap) -> Result<&[u8]> {
+/// The credential's bytes, from `Authorization: Bearer`, one of [`KEY_HEADERS`], or the query's `key`.
+fn credential<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Result<Cow<'a, [u8]>> {
     let value = match headers.get(AUTHORIZATION) {
         Some(value) => Some(bearer(value.as_bytes())?),
         None => KEY_HEADERS.iter().find_map(|name| headers.get(*name)).map(|v| v.as_bytes()),
     };
-    let value =
-        value.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty()).ok_or_else(|| {
-            Error::new(
-                Kind::Unauthenticated,
-                "No API key was sent. Send one as `Authorization: Bearer KEY` (or in `x-api-key`, \
+    let in_query = || query.and_then(in_query);
+    let value = value.map(|value| Cow::Borrowed(value.trim_ascii())).or_else(in_query);
+    let value = value.filter(|value| !value.is_empty()).ok_or_else(|| {
+        Error::new(
+            Kind::Unauthenticated,
+            "No API key was sent. Send one as `Authorization: Bearer KEY` (or in `x-api-key`, \
              `api-key` or `x-goog-api-key`).",
-            )
-        })?;
+        )
+    })?;
     if value.len() > CREDENTIAL_BYTES_MAX {
         return Err(Error::new(
             Kind::InvalidKey,
@@ -75,6 +79,12 @@ fn credential(headers: &HeaderMap) -> Result<&[u8]> {
         ));
     }
     Ok(value)
+}
+
+/// The query's `key`, decoded.
+fn in_query(query: &str) -> Option<Cow<'_, [u8]>> {
+    let key = query.split('&').find_map(|pair| pair.strip_prefix("key="))?;
+    Some(percent_encoding::percent_decode_str(key).into())
 }
 
 /// What follows `Bearer`, in any case (RFC 9110, section 11.1).

@@ -8,11 +8,13 @@
 
 pub mod members;
 pub mod messages;
+pub mod models;
 pub mod multipart;
 pub mod openai;
 pub mod splice;
 pub mod sse;
 pub mod tap;
+pub mod watch;
 
 mod scan;
 

@@ -39,6 +39,10 @@ pub enum Kind {
     UnknownModel,
     /// A parameter that the configuration refuses.
     ParameterRefused,
+    /// No provider of the model serves what is asked for.
+    UnsupportedOperation,
+    /// What the model's provider cannot be told, where the configuration refuses to leave it out.
+    Untranslatable,
     /// Every candidate answered 429.
     UpstreamRateLimited,
     /// No connection to any candidate could be made.
@@ -73,6 +77,8 @@ impl Kind {
         Kind::MissingModel,
         Kind::UnknownModel,
         Kind::ParameterRefused,
+        Kind::UnsupportedOperation,
+        Kind::Untranslatable,
         Kind::UpstreamRateLimited,
         Kind::UpstreamUnreachable,
         Kind::UpstreamTimeout,
@@ -92,7 +98,11 @@ impl Kind {
             Kind::BodyTimeout => 408,
             Kind::BodyTooLarge => 413,
             Kind::UnsupportedMediaType => 415,
-            Kind::InvalidBody | Kind::MissingModel | Kind::ParameterRefused => 400,
+            Kind::InvalidBody
+            | Kind::MissingModel
+            | Kind::ParameterRefused
+            | Kind::UnsupportedOperation
+            | Kind::Untranslatable => 400,
             Kind::UpstreamRateLimited => 429,
             Kind::ClientGone => 499,
             Kind::Internal => 500,
@@ -120,6 +130,8 @@ impl Kind {
             Kind::MissingModel => "missing_model",
             Kind::UnknownModel => "model_not_found",
             Kind::ParameterRefused => "parameter_refused",
+            Kind::UnsupportedOperation => "unsupported_operation",
+            Kind::Untranslatable => "untranslatable",
             Kind::UpstreamRateLimited => "rate_limit_exceeded",
             Kind::UpstreamUnreachable => "upstream_unreachable",
             Kind::UpstreamTimeout => "upstream_timeout",
@@ -154,6 +166,8 @@ impl Kind {
             | Kind::InvalidBody
             | Kind::MissingModel
             | Kind::ParameterRefused
+            | Kind::UnsupportedOperation
+            | Kind::Untranslatable
             | Kind::UpstreamCredential
             | Kind::ClientGone => false,
         }
@@ -174,6 +188,8 @@ impl Kind {
             | Kind::InvalidBody
             | Kind::MissingModel
             | Kind::ParameterRefused
+            | Kind::UnsupportedOperation
+            | Kind::Untranslatable
             | Kind::ClientGone => "invalid_request_error",
             Kind::UpstreamRateLimited => "rate_limit_error",
             Kind::UpstreamUnreachable

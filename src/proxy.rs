@@ -125,8 +125,7 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        ctx.answer_bytes(body, end);
-        Ok(None)
+        ctx.answer_bytes(body, end).map(|()| None)
     }
 
     fn fail_to_connect(

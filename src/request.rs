@@ -2,8 +2,10 @@
 //!
 //! A [`Draft`] borrows the body and knows where its members lie; when the alias's rules are
 //! known, it becomes a [`Request`], which owns the body and the list of its edits and makes the
-//! body of each attempt. Bytes that no rule touches stay as the client wrote them.
+//! body of each attempt. Bytes that no rule touches stay as the client wrote them; only for an
+//! upstream of another dialect is the body translated, behind the rules.
 
+pub mod outgoing;
 mod prompt;
 
 use std::ops::Range;
@@ -13,7 +15,9 @@ use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Number;
 
-use crate::config::snapshot::{Key, Rewrite, Target};
+use crate::config::snapshot::{Key, Model, Rewrite};
+use crate::dialect::gemini::stream_writer::Framing;
+use crate::dialect::ir::Dialect;
 use crate::dialect::members::Members;
 use crate::dialect::multipart::{self, Fields, MultipartError};
 use crate::dialect::openai::request::{
@@ -21,14 +25,16 @@ use crate::dialect::openai::request::{
 };
 use crate::dialect::splice::{ObjectEdit, Overlap, Splice};
 use crate::error::{Error, Kind, Result};
-use crate::types::{ModelAlias, Operation};
+use crate::route::path::GeminiMethod;
+use crate::route::{self, Call};
+use crate::types::Operation;
 
 /// The longest `user` kept for hashing, in bytes: its beginning is enough.
 const USER_BYTES_MAX: usize = 256;
 
 /// A request as the client wrote it.
 pub struct Draft<'a> {
-    operation: Operation,
+    call: Call,
     content_type: HeaderValue,
     body: &'a Bytes,
     form: Form<'a>,
@@ -47,32 +53,49 @@ enum Form<'a> {
 pub struct Request {
     /// What is asked for.
     pub operation: Operation,
+    /// In which dialect.
+    pub dialect: Dialect,
+    /// What its path says, if it is Gemini's.
+    pub gemini: Option<GeminiMethod>,
+    /// How a Gemini client wants its stream.
+    pub framing: Framing,
     /// The body's, as sent.
     pub content_type: HeaderValue,
     /// Whether the answer is to be a stream.
     pub stream: bool,
+    /// Whether the client wants to see the usage at a stream's end.
+    pub include_usage: bool,
     /// Whether the usage event of the stream was asked for by the gateway alone, so that the
     /// client must not see it.
     pub hides_usage: bool,
     user: Option<Box<str>>,
     body: Bytes,
     splice: Splice,
+    /// The edits for servers that do not know `stream_options`, where they differ.
+    without_usage: Option<Box<Splice>>,
     model: ModelMember,
 }
 
 /// The model's name in the body.
 struct ModelMember {
     name: Box<str>,
-    at: Range<usize>,
-    is_json: bool,
+    form: ModelForm,
+}
+
+/// How the body names the model.
+enum ModelForm {
+    /// As a JSON string.
+    Json(Range<usize>),
+    /// As the text of a form's part.
+    Text(Range<usize>),
+    /// Not at all: the path does.
+    Path,
 }
 
 /// What decides how a request is rewritten.
 pub struct Rewriting<'a> {
-    /// The alias's rules.
-    pub rules: &'a Rewrite,
-    /// The alias.
-    pub alias: &'a ModelAlias,
+    /// The alias, and its rules.
+    pub model: &'a Model,
     /// Who asks.
     pub caller: &'a Key,
     /// The client's headers.
@@ -86,16 +109,12 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// `UnsupportedMediaType`, `InvalidBody` with the fault's place, `MissingModel`.
-    pub fn read(
-        operation: Operation,
-        content_type: Option<&HeaderValue>,
-        body: &'a Bytes,
-    ) -> Result<Self> {
-        let takes_files = body_form(operation) == BodyForm::Multipart;
+    pub fn read(call: Call, content_type: Option<&HeaderValue>, body: &'a Bytes) -> Result<Self> {
+        let takes_files = body_form(call.operation) == BodyForm::Multipart;
         match content_type {
             Some(value) if takes_files && is_media_type(value, "multipart/form-data") => {
                 let form = read_multipart(value, body)?;
-                Ok(Self { operation, content_type: value.clone(), body, form })
+                Ok(Self { call, content_type: value.clone(), body, form })
             }
             Some(value) if !is_media_type(value, "application/json") => Err(Error::new(
                 Kind::UnsupportedMediaType,
@@ -108,8 +127,8 @@ impl<'a> Draft<'a> {
             value => {
                 let json = HeaderValue::from_static("application/json");
                 let content_type = value.cloned().unwrap_or(json);
-                let form = Form::Json(Wishes::parse(body).map_err(refused)?);
-                Ok(Self { operation, content_type, body, form })
+                let form = Form::Json(read_json(&call, body).map_err(refused)?);
+                Ok(Self { call, content_type, body, form })
             }
         }
     }
@@ -122,19 +141,36 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Makes sure that one of the model's providers can be asked.
+    ///
+    /// # Errors
+    /// `UnsupportedOperation`, and `ParameterRefused` for what nobody here keeps state for.
+    pub fn admit(&self, model: &Model) -> Result<()> {
+        let Call { operation, dialect, .. } = self.call;
+        if let (Dialect::Responses, Form::Json(wishes)) = (dialect, &self.form) {
+            refuse_state(&wishes.members)?;
+        }
+        route::admit(model, operation, dialect)
+    }
+
     /// Applies the rules.
     ///
     /// # Errors
     /// `ParameterRefused` and `InvalidBody`, naming the member.
     pub fn rewrite(self, rewriting: &Rewriting<'_>) -> Result<Request> {
         let mut request = Request {
-            operation: self.operation,
+            operation: self.call.operation,
+            dialect: self.call.dialect,
+            gemini: self.call.gemini.as_ref().map(|gemini| gemini.method),
+            framing: self.call.gemini.map_or(Framing::Sse, |gemini| gemini.framing),
             content_type: self.content_type,
             stream: false,
+            include_usage: false,
             hides_usage: false,
             user: None,
             body: self.body.clone(),
             splice: Splice::default(),
+            without_usage: None,
             model: self.form.model_member(),
         };
         if let Form::Json(wishes) = &self.form {
@@ -149,11 +185,13 @@ impl Form<'_> {
         match self {
             Form::Json(wishes) => ModelMember {
                 name: wishes.model.as_ref().into(),
-                at: wishes.members.get("model").map_or(0..0, |member| member.value()),
-                is_json: true,
+                form: match wishes.members.get("model") {
+                    Some(member) if !wishes.by_path => ModelForm::Json(member.value()),
+                    _ => ModelForm::Path,
+                },
             },
             Form::Multipart { model, model_at } => {
-                ModelMember { name: (*model).into(), at: model_at.clone(), is_json: false }
+                ModelMember { name: (*model).into(), form: ModelForm::Text(model_at.clone()) }
             }
         }
     }
@@ -165,41 +203,37 @@ impl Request {
         self.user.as_deref()
     }
 
-    /// The body to send to a target: the same bytes, uncopied, where nothing is changed.
-    ///
-    /// # Errors
-    /// `Internal` where the edits overlap, which the rules rule out.
-    pub fn body_for(&self, target: &Target) -> Result<Bytes> {
-        let model = target.model.as_str();
-        if model == &*self.model.name {
-            return Ok(self.splice.apply(&self.body));
-        }
-        let mut splice = self.splice.clone();
-        let at = self.model.at.clone();
-        if self.model.is_json {
-            splice.replace_string(at, model).map_err(overlap)?;
-        } else {
-            splice.replace(at, model.as_bytes()).map_err(overlap)?;
-        }
-        Ok(splice.apply(&self.body))
-    }
-
     fn rewrite_json(&mut self, wishes: &Wishes<'_>, rewriting: &Rewriting<'_>) -> Result<()> {
-        let (rules, members) = (rewriting.rules, &wishes.members);
+        let (rules, members) = (&rewriting.model.rewrite, &wishes.members);
         let mut edit = ObjectEdit::new(members);
         refuse(members, &rules.refuse)?;
         cap(members, &rules.caps, &mut edit)?;
         default(members, &rules.defaults, &mut edit);
         self.splice.object(&edit).map_err(overlap)?;
-        self.stream = wishes.stream;
-        // Options that the alias sets by default are the alias's to decide.
-        if takes_stream_options(self.operation) && !sets_default(rules, "stream_options") {
-            self.hides_usage = wishes.ask_for_usage(&mut self.splice).map_err(overlap)?;
-        }
         if self.operation == Operation::Chat {
             prompt::insert(members, rewriting, &mut self.splice)?;
         }
+        (self.stream, self.include_usage) = (wishes.stream, wishes.include_usage);
+        // Options that the alias sets by default are the alias's to decide.
+        let takes_options = self.dialect == Dialect::Chat && takes_stream_options(self.operation);
+        if takes_options && !sets_default(rules, "stream_options") {
+            self.ask_for_usage(wishes, rewriting).map_err(overlap)?;
+        }
         self.user = wishes.user().map(|user| shortened(&user).into());
+        Ok(())
+    }
+
+    fn ask_for_usage(
+        &mut self,
+        wishes: &Wishes<'_>,
+        rewriting: &Rewriting<'_>,
+    ) -> std::result::Result<(), Overlap> {
+        if wishes.stream && !rewriting.model.usage_in_streams() {
+            let mut splice = self.splice.clone();
+            wishes.without_stream_options(&mut splice)?;
+            self.without_usage = Some(Box::new(splice));
+        }
+        self.hides_usage = wishes.ask_for_usage(&mut self.splice)?;
         Ok(())
     }
 }
@@ -213,6 +247,21 @@ fn refuse(members: &Members<'_>, names: &[Box<str>]) -> Result<()> {
                 format!("`{name}` is not allowed for this model: leave it out."),
             )
             .param(name.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what a Responses request can say only to a server that keeps state.
+fn refuse_state(members: &Members<'_>) -> Result<()> {
+    for name in ["previous_response_id", "conversation", "background"] {
+        let member = members.get_any_case(name);
+        if member.is_some_and(|member| !member.is_null() && member.bool() != Some(false)) {
+            let text = format!(
+                "`{name}` needs state between requests, which is not kept here: leave it out, and \
+                 send the whole conversation in `input`."
+            );
+            return Err(Error::new(Kind::ParameterRefused, text).param(name));
         }
     }
     Ok(())
@@ -253,6 +302,16 @@ fn default(
 /// Whether the rules set a member where the client does not.
 fn sets_default(rules: &Rewrite, name: &str) -> bool {
     rules.defaults.iter().any(|(known, _)| &**known == name)
+}
+
+fn read_json<'a>(call: &Call, body: &'a Bytes) -> std::result::Result<Wishes<'a>, RequestError> {
+    match &call.gemini {
+        None => Wishes::parse(body),
+        Some(gemini) => {
+            let model = gemini.model.clone().into();
+            Wishes::named(body, model, gemini.method == GeminiMethod::Stream)
+        }
+    }
 }
 
 fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<Form<'a>> {

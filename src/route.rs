@@ -1,10 +1,14 @@
 //! What a request asks for, and where it may go.
 
+pub mod path;
+
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderMap, Method, Uri};
 
-use crate::config::snapshot::Key;
+use self::path::Gemini;
+use crate::config::snapshot::{Key, Model};
+use crate::dialect::ir::Dialect;
 use crate::error::{Error, Kind, Result};
 use crate::types::Operation;
 use crate::upstream::{Pool, Pools};
@@ -12,36 +16,61 @@ use crate::upstream::{Pool, Pools};
 /// How many model names an error lists before it stops.
 const NAMES_LISTED_MAX: usize = 20;
 
-/// Every path served: its method, its operation, and what follows an endpoint's base path.
-const ROUTES: [(&str, Operation); 9] = [
-    ("/chat/completions", Operation::Chat),
-    ("/completions", Operation::Completion),
-    ("/embeddings", Operation::Embedding),
-    ("/moderations", Operation::Moderation),
-    ("/images/generations", Operation::Image),
-    ("/audio/speech", Operation::Speech),
-    ("/audio/transcriptions", Operation::Transcription),
-    ("/audio/translations", Operation::Translation),
-    ("/rerank", Operation::Rerank),
+/// Every path under `/v1` that is answered by a model, but Gemini's, which hold its name.
+const ROUTES: [(&str, Operation, Dialect); 12] = [
+    ("/chat/completions", Operation::Chat, Dialect::Chat),
+    ("/responses", Operation::Chat, Dialect::Responses),
+    ("/messages", Operation::Chat, Dialect::Anthropic),
+    ("/messages/count_tokens", Operation::CountTokens, Dialect::Anthropic),
+    ("/completions", Operation::Completion, Dialect::Chat),
+    ("/embeddings", Operation::Embedding, Dialect::Chat),
+    ("/moderations", Operation::Moderation, Dialect::Chat),
+    ("/images/generations", Operation::Image, Dialect::Chat),
+    ("/audio/speech", Operation::Speech, Dialect::Chat),
+    ("/audio/transcriptions", Operation::Transcription, Dialect::Chat),
+    ("/audio/translations", Operation::Translation, Dialect::Chat),
+    ("/rerank", Operation::Rerank, Dialect::Chat),
 ];
 
 /// A served request: by its method and path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
     /// To an upstream.
-    Model(Operation),
+    Model(Call),
     /// `GET /v1/models`, answered here.
     Models,
     /// `GET /v1/models/{id}`, answered here.
     OneModel(&'a str),
+    /// `GET /v1/capabilities`, answered here.
+    Capabilities,
+}
+
+/// What is asked of a model, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What.
+    pub operation: Operation,
+    /// In which dialect.
+    pub dialect: Dialect,
+    /// What a Gemini path says beside.
+    pub gemini: Option<Gemini>,
 }
 
 impl Route<'_> {
-    /// The operation, for accounts.
-    pub const fn operation(self) -> Operation {
+    /// The client's dialect: its path tells it, or what its SDK sends along.
+    pub fn dialect(&self, headers: &HeaderMap, path: &str) -> Dialect {
         match self {
-            Route::Model(operation) => operation,
+            Route::Model(call) => call.dialect,
+            Route::Models | Route::OneModel(_) | Route::Capabilities => spoken(headers, path),
+        }
+    }
+
+    /// The operation, for accounts.
+    pub const fn operation(&self) -> Operation {
+        match self {
+            Route::Model(call) => call.operation,
             Route::Models | Route::OneModel(_) => Operation::Models,
+            Route::Capabilities => Operation::Capabilities,
         }
     }
 }
@@ -50,14 +79,17 @@ impl Route<'_> {
 ///
 /// # Errors
 /// `NotFound` for a path that is not served, `MethodNotAllowed` for one that is.
-pub fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>> {
-    let (route, allowed) = path.strip_prefix("/v1").and_then(by_path).ok_or_else(|| {
+pub fn find<'a>(method: &Method, uri: &'a Uri) -> Result<Route<'a>> {
+    let path = uri.path();
+    let (route, allowed) = by_path(path, uri.query()).ok_or_else(|| {
         Error::new(
             Kind::NotFound,
             format!(
-                "There is nothing at `{}`. Served are POST {} and GET /v1/models.",
+                "There is nothing at `{}`. Served are POST {}, Gemini's POST \
+                 /v1beta/models/{{model}}:generateContent and its like, GET /v1/models and GET \
+                 /v1/capabilities.",
                 crate::error::excerpt(path),
-                ROUTES.map(|(path, _)| format!("/v1{path}")).join(", "),
+                ROUTES.map(|(path, ..)| format!("/v1{path}")).join(", "),
             ),
         )
     })?;
@@ -72,24 +104,49 @@ pub fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>> {
 
 /// The method that a path takes; `None` where it is not served.
 pub fn allowed(path: &str) -> Option<Method> {
-    let (_, method) = path.strip_prefix("/v1").and_then(by_path)?;
-    Some(method)
+    by_path(path, None).map(|(_, method)| method)
 }
 
-/// The path of an operation at an upstream, behind its base path.
-pub fn upstream_path(operation: Operation) -> &'static str {
-    ROUTES.iter().find(|(_, of)| *of == operation).map_or("/models", |(path, _)| path)
+/// The dialect of a client whose path does not tell it, by what its SDK sends along.
+pub fn spoken(headers: &HeaderMap, path: &str) -> Dialect {
+    if path.starts_with("/v1beta") || headers.contains_key("x-goog-api-key") {
+        Dialect::Gemini
+    } else if headers.contains_key("anthropic-version") || path.starts_with("/v1/messages") {
+        Dialect::Anthropic
+    } else {
+        Dialect::Chat
+    }
 }
 
-fn by_path(path: &str) -> Option<(Route<'_>, Method)> {
-    if path == "/models" {
+fn by_path<'a>(path: &'a str, query: Option<&str>) -> Option<(Route<'a>, Method)> {
+    let (v1, path) = match path.strip_prefix("/v1") {
+        Some(rest) if rest.starts_with('/') => (true, rest),
+        Some(rest) => (false, rest.strip_prefix("beta")?),
+        None => return None,
+    };
+    if let Some(behind) = path.strip_prefix("/models") {
+        return models(behind, query);
+    }
+    if path == "/capabilities" && v1 {
+        return Some((Route::Capabilities, Method::GET));
+    }
+    let (_, operation, dialect) = ROUTES.iter().find(|(of, ..)| v1 && *of == path)?;
+    let call = Call { operation: *operation, dialect: *dialect, gemini: None };
+    Some((Route::Model(call), Method::POST))
+}
+
+/// What stands behind `/models`: nothing, a model, or a model and what Gemini is asked to do with it.
+fn models<'a>(behind: &'a str, query: Option<&str>) -> Option<(Route<'a>, Method)> {
+    if behind.is_empty() {
         return Some((Route::Models, Method::GET));
     }
-    if let Some(id) = path.strip_prefix("/models/").filter(|id| !id.is_empty()) {
+    let id = behind.strip_prefix('/').filter(|id| !id.is_empty())?;
+    let Some(gemini) = Gemini::read(id, query) else {
         return Some((Route::OneModel(id), Method::GET));
-    }
-    let (_, operation) = ROUTES.iter().find(|(of, _)| *of == path)?;
-    Some((Route::Model(*operation), Method::POST))
+    };
+    let operation = gemini.method.operation();
+    let call = Call { operation, dialect: Dialect::Gemini, gemini: Some(gemini) };
+    Some((Route::Model(call), Method::POST))
 }
 
 /// The pool behind an alias, if the caller may use it.
@@ -102,6 +159,23 @@ pub fn resolve(pools: &Pools, caller: &Key, alias: &str) -> Result<Arc<Pool>> {
         Some(pool) => Ok(pool.clone()),
         None => Err(unknown_model(pools, caller, alias)),
     }
+}
+
+/// Whether any of a model's providers serves an operation that is asked for in a dialect.
+///
+/// # Errors
+/// `UnsupportedOperation` where none does.
+pub fn admit(model: &Model, operation: Operation, client: Dialect) -> Result<()> {
+    let mut targets = model.levels.iter().flat_map(|level| &level.targets);
+    if targets.any(|target| path::serves(operation, target.endpoint.wire(client))) {
+        return Ok(());
+    }
+    let text = format!(
+        "No provider of the model `{}` serves `{}`: ask another model.",
+        model.alias,
+        operation.label()
+    );
+    Err(Error::new(Kind::UnsupportedOperation, text).param("model"))
 }
 
 /// The error for a name that leads nowhere.
@@ -125,4 +199,95 @@ pub fn available<'a>(pools: &'a Pools, caller: &Key) -> Vec<&'a str> {
     let mut names: Vec<&str> = pools.aliases().filter(|alias| caller.may_use(alias)).collect();
     names.sort_unstable();
     names
+}
+
+/// The path of an operation at OpenAI, behind the base path.
+fn openai_path(operation: Operation, dialect: Dialect) -> &'static str {
+    let mut routes = ROUTES.iter();
+    routes.find(|(_, of, by)| (*of, *by) == (operation, dialect)).map_or("/models", |route| route.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Call, Dialect, HeaderMap, Method, Operation, Result, Route, spoken};
+    use crate::dialect::gemini::stream_writer::Framing;
+    use crate::route::path::GeminiMethod;
+
+    fn find(method: &Method, path: &'static str) -> Result<Route<'static>> {
+        let uri = Box::leak(Box::new(http::Uri::from_static(path)));
+        super::find(method, uri)
+    }
+
+    #[test]
+    fn a_path_says_what_is_asked_and_in_which_dialect() {
+        for (path, operation, dialect) in [
+            ("/v1/chat/completions", Operation::Chat, Dialect::Chat),
+            ("/v1/responses", Operation::Chat, Dialect::Responses),
+            ("/v1/messages", Operation::Chat, Dialect::Anthropic),
+            ("/v1/messages/count_tokens", Operation::CountTokens, Dialect::Anthropic),
+            ("/v1/embeddings", Operation::Embedding, Dialect::Chat),
+        ] {
+            let call = Call { operation, dialect, gemini: None };
+            assert_eq!(find(&Method::POST, path).unwrap(), Route::Model(call), "{path}");
+        }
+        for version in ["v1", "v1beta"] {
+            for (method, operation, stream) in [
+                ("generateContent", Operation::Chat, false),
+                ("streamGenerateContent", Operation::Chat, true),
+                ("countTokens", Operation::CountTokens, false),
+                ("embedContent", Operation::Embedding, false),
+                ("batchEmbedContents", Operation::Embedding, false),
+            ] {
+                let path = format!("/{version}/models/org%2Fa:7b:{method}?key=k&alt=sse");
+                let Route::Model(call) = find(&Method::POST, path.leak()).unwrap() else {
+                    panic!("{method}");
+                };
+                let gemini = call.gemini.unwrap();
+                assert_eq!((call.operation, call.dialect), (operation, Dialect::Gemini));
+                assert_eq!((&*gemini.model, gemini.framing), ("org/a:7b", Framing::Sse));
+                assert_eq!(gemini.method == GeminiMethod::Stream, stream);
+            }
+        }
+    }
+
+    #[test]
+    fn models_are_told_apart_from_calls() {
+        for path in ["/v1/models", "/v1beta/models"] {
+            assert_eq!(find(&Method::GET, path).unwrap(), Route::Models);
+        }
+        for path in ["/v1/models/a:7b", "/v1beta/models/a:7b"] {
+            assert_eq!(find(&Method::GET, path).unwrap(), Route::OneModel("a:7b"));
+        }
+        assert_eq!(find(&Method::GET, "/v1/capabilities").unwrap(), Route::Capabilities);
+    }
+
+    #[test]
+    fn other_paths_are_not_served() {
+        for path in [
+            "/",
+            "/v1",
+            "/v1/",
+            "/v2/messages",
+            "/v1betamax",
+            "/v1beta/messages",
+            "/v1beta",
+            "/v1/modelsx",
+            "/v1/models/",
+            "/v1beta/capabilities",
+            "/v1chat/completions",
+        ] {
+            assert!(find(&Method::POST, path).is_err_and(|e| e.kind.status() == 404), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_clients_dialect_is_told_by_its_headers_where_the_path_is_everyones() {
+        let with = |name: &'static str| {
+            HeaderMap::from_iter([(name.parse().unwrap(), "x".parse().unwrap())])
+        };
+        assert_eq!(spoken(&with("authorization"), "/v1/models"), Dialect::Chat);
+        assert_eq!(spoken(&with("anthropic-version"), "/v1/models"), Dialect::Anthropic);
+        assert_eq!(spoken(&with("x-goog-api-key"), "/v1/models"), Dialect::Gemini);
+        assert_eq!(spoken(&with("authorization"), "/v1beta/models"), Dialect::Gemini);
+    }
 }

@@ -1,18 +1,26 @@
-//! The answer's bytes on their way to the client: passed on as they are, read along for usage.
+//! The answer's bytes on their way to the client: passed on as they are and read along for usage, or
+//! translated into the client's dialect.
 //!
-//! A whole answer is watched for its `usage` member, a stream for its events. The bytes stay
-//! untouched, except that the usage event which only the gateway asked for is cut out, and that
-//! a stream which ends too early gets an error event, so that nobody takes it for complete.
+//! Where both sides speak one dialect the bytes stay untouched, except that the usage event which only
+//! the gateway asked for is cut out, and that a stream which ends too early gets an error event, so that
+//! nobody takes it for complete.
+
+mod translated;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use pingora::http::ResponseHeader;
 
+use self::translated::{Streamed, Whole};
+use crate::dialect::gemini::stream_writer::Framing;
+use crate::dialect::ir::loss::Loss;
+use crate::dialect::ir::{Dialect, Reply};
 use crate::dialect::openai::answer::UsageTap;
-use crate::dialect::openai::error::ErrorBody;
 use crate::dialect::openai::stream::AnswerStream;
-use crate::error::Kind;
+use crate::dialect::translate::stream::{StreamOptions, StreamTranslator};
+use crate::dialect::watch::{StreamEnd, Watch, usage_tap};
+use crate::error::{Error, Kind};
 use crate::request::Request;
 use crate::types::TokenUsage;
 
@@ -20,50 +28,100 @@ use crate::types::TokenUsage;
 const CUT_SHORT: &str = "The model's answer ended before it was complete.";
 
 /// Reads one answer as it passes.
-pub struct Meter(Shape);
+pub struct Meter {
+    client: Dialect,
+    framing: Framing,
+    shape: Shape,
+}
 
-/// What an answer is made of.
+/// What is done with an answer.
 enum Shape {
-    /// Events.
+    /// A stream of Chat Completions, or of any other of OpenAI's operations, passes.
     Events(Box<AnswerStream>),
-    /// One JSON text.
+    /// A stream of another dialect passes.
+    Watched(Box<Watch>),
+    /// One JSON text passes.
     Json(Box<UsageTap>),
-    /// Neither: audio, an empty body.
+    /// A stream is translated.
+    Streamed(Box<Streamed>),
+    /// A whole answer is translated.
+    Whole(Box<Whole>),
+    /// It passes and says nothing that can be read: audio, an empty body.
     Other,
 }
 
 /// How an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// There is more to come, or nothing speaks against its being whole.
     Fine,
     /// A stream ended without its last event.
     CutShort,
     /// The upstream told of an error within the stream.
-    Failed,
+    Failed(String),
+    /// A whole answer cannot be read: nothing of it has gone to the client.
+    Unreadable(String),
+}
+
+/// An answer on its way from an upstream to a client.
+pub struct Passage<'a> {
+    /// What was asked.
+    pub request: &'a Request,
+    /// The dialect of the upstream.
+    pub from: Dialect,
+    /// Whether that is not the client's.
+    pub translated: bool,
+    /// What the answer says where its provider says nothing.
+    pub reply: Reply<'a>,
 }
 
 impl Meter {
     /// A meter for the body behind this header.
-    pub fn of(response: &ResponseHeader, request: &Request) -> Self {
-        let shape = if is_media_type(&response.headers, b"text/event-stream") {
-            Shape::Events(Box::new(AnswerStream::new(request.hides_usage)))
-        } else if is_media_type(&response.headers, b"application/json") {
-            Shape::Json(Box::default())
-        } else {
-            Shape::Other
+    pub fn of(response: &ResponseHeader, passage: &Passage<'_>) -> Self {
+        let request = passage.request;
+        let (client, framing) = (request.dialect, request.framing);
+        let events = is_media_type(&response.headers, b"text/event-stream");
+        let json = is_media_type(&response.headers, b"application/json");
+        let array = client == Dialect::Gemini && request.stream && framing == Framing::Array;
+        let good = response.status.is_success();
+        let shape = match passage.translated {
+            true if events && good => Shape::Streamed(Box::new(Streamed::new(passage))),
+            true => Shape::Whole(Box::new(Whole::new(response.status.as_u16(), passage))),
+            false if events && client == Dialect::Chat => {
+                Shape::Events(Box::new(AnswerStream::new(request.hides_usage)))
+            }
+            false if events => Shape::Watched(Box::new(Watch::new(client, Framing::Sse))),
+            false if json && array && good => {
+                Shape::Watched(Box::new(Watch::new(client, Framing::Array)))
+            }
+            false if json => Shape::Json(Box::new(usage_tap(client))),
+            false => Shape::Other,
         };
-        Self(shape)
+        Self { client, framing, shape }
     }
 
-    /// Whether the answer is a stream of events.
+    /// Whether the answer's length is not known before its end.
     pub fn is_stream(&self) -> bool {
-        matches!(self.0, Shape::Events(_))
+        matches!(self.shape, Shape::Events(_) | Shape::Watched(_) | Shape::Streamed(_))
+    }
+
+    /// The media type of what the client gets, where it is not the upstream's.
+    pub fn content_type(&self) -> Option<&'static str> {
+        match &self.shape {
+            Shape::Streamed(_) if !self.is_array() => Some("text/event-stream"),
+            Shape::Streamed(_) | Shape::Whole(_) => Some("application/json"),
+            Shape::Events(_) | Shape::Watched(_) | Shape::Json(_) | Shape::Other => None,
+        }
+    }
+
+    /// Whether nothing goes to the client before the whole answer is there and was read.
+    pub fn waits(&self) -> bool {
+        matches!(self.shape, Shape::Whole(_))
     }
 
     /// Reads the next bytes, and leaves in their place those that go to the client.
     pub fn read(&mut self, body: &mut Option<Bytes>, end: bool) -> End {
-        match &mut self.0 {
+        match &mut self.shape {
             Shape::Other => End::Fine,
             Shape::Json(tap) => {
                 if let Some(bytes) = body {
@@ -76,17 +134,81 @@ impl Meter {
                 *body = passed.filter(|bytes| !bytes.is_empty());
                 if end { finish(stream, body) } else { End::Fine }
             }
+            Shape::Watched(watch) => {
+                if let Some(bytes) = body {
+                    watch.feed(bytes);
+                }
+                if end { self.finish_watched(body) } else { End::Fine }
+            }
+            Shape::Streamed(stream) => stream.read(body, end),
+            Shape::Whole(whole) => whole.read(body, end),
         }
     }
 
     /// The tokens reported so far.
     pub fn tokens(&self) -> Option<TokenUsage> {
-        match &self.0 {
+        match &self.shape {
             Shape::Events(stream) => stream.seen.usage,
+            Shape::Watched(watch) => watch.usage(),
             Shape::Json(tap) => tap.usage(),
+            Shape::Streamed(stream) => stream.usage(),
+            Shape::Whole(whole) => whole.usage(),
             Shape::Other => None,
         }
     }
+
+    /// What the answer could not carry.
+    pub fn losses(&mut self) -> Vec<Loss> {
+        match &mut self.shape {
+            Shape::Streamed(stream) => stream.losses(),
+            Shape::Whole(whole) => whole.losses(),
+            Shape::Events(_) | Shape::Watched(_) | Shape::Json(_) | Shape::Other => Vec::new(),
+        }
+    }
+
+    /// The bytes that end a stream with an error; `None` where it can only be broken off.
+    pub fn fail(&mut self, error: &Error) -> Option<Bytes> {
+        match &mut self.shape {
+            Shape::Events(_) => Some(error_event(self.client, error)),
+            Shape::Watched(watch) if watch.takes_events() => Some(error_event(self.client, error)),
+            Shape::Streamed(stream) => Some(stream.fail(error)),
+            Shape::Watched(_) | Shape::Json(_) | Shape::Whole(_) | Shape::Other => None,
+        }
+    }
+
+    fn is_array(&self) -> bool {
+        self.client == Dialect::Gemini && self.framing == Framing::Array
+    }
+
+    fn finish_watched(&mut self, body: &mut Option<Bytes>) -> End {
+        let Shape::Watched(watch) = &mut self.shape else { return End::Fine };
+        match watch.finish() {
+            StreamEnd::Complete => End::Fine,
+            StreamEnd::Failed => End::Failed(TOLD_OF_ERROR.to_owned()),
+            StreamEnd::Open => {
+                if let Some(event) = self.fail(&cut_short()) {
+                    append(body, event);
+                }
+                End::CutShort
+            }
+        }
+    }
+}
+
+/// For the log: the client has the upstream's own words.
+const TOLD_OF_ERROR: &str = "the upstream told of an error";
+
+fn cut_short() -> Error {
+    Error::new(Kind::UpstreamBroken, CUT_SHORT)
+}
+
+/// The event of a client's dialect that tells of an error behind a stream that passed untouched.
+fn error_event(client: Dialect, error: &Error) -> Bytes {
+    let reply = Reply { id: "", created: 0, model: "" };
+    let options = StreamOptions { reply, include_usage: false, framing: Framing::Sse };
+    let mut out = Vec::new();
+    StreamTranslator::new(client, client, &options).error(error, &mut out);
+    Bytes::from(out)
 }
 
 /// Gives out what was kept back; behind a stream cut short, an error event.
@@ -94,18 +216,12 @@ fn finish(stream: &mut AnswerStream, body: &mut Option<Bytes>) -> End {
     append(body, stream.finish());
     let seen = &stream.seen;
     if seen.error.is_some() {
-        return End::Failed;
+        return End::Failed(TOLD_OF_ERROR.to_owned());
     }
     if seen.done || seen.finished {
         return End::Fine;
     }
-    let event = ErrorBody {
-        message: CUT_SHORT,
-        kind: Kind::UpstreamBroken.openai_type(),
-        param: None,
-        code: Some(Kind::UpstreamBroken.code()),
-    };
-    append(body, event.to_event());
+    append(body, error_event(Dialect::Chat, &cut_short()));
     End::CutShort
 }
 

@@ -115,11 +115,15 @@ impl From<String> for Secret {
 /// What a request asks for, known from its method and path alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// `POST /v1/chat/completions`
+    /// A turn of a conversation: `POST /v1/chat/completions`, `/v1/responses`, `/v1/messages`,
+    /// `/v1beta/models/{model}:generateContent`
     Chat,
+    /// How many tokens a conversation has: `POST /v1/messages/count_tokens`,
+    /// `/v1beta/models/{model}:countTokens`
+    CountTokens,
     /// `POST /v1/completions`
     Completion,
-    /// `POST /v1/embeddings`
+    /// `POST /v1/embeddings`, `/v1beta/models/{model}:embedContent`
     Embedding,
     /// `POST /v1/moderations`
     Moderation,
@@ -133,6 +137,8 @@ pub enum Operation {
     Translation,
     /// `POST /v1/rerank`
     Rerank,
+    /// `GET /v1/capabilities`
+    Capabilities,
     /// `GET /v1/models` and `GET /v1/models/{id}`
     Models,
 }
@@ -141,6 +147,7 @@ impl Operation {
     /// Every operation, in order of declaration; `Models` stays the last.
     pub const ALL: [Operation; Operation::Models as usize + 1] = [
         Operation::Chat,
+        Operation::CountTokens,
         Operation::Completion,
         Operation::Embedding,
         Operation::Moderation,
@@ -149,6 +156,7 @@ impl Operation {
         Operation::Transcription,
         Operation::Translation,
         Operation::Rerank,
+        Operation::Capabilities,
         Operation::Models,
     ];
 
@@ -156,6 +164,7 @@ impl Operation {
     pub const fn label(self) -> &'static str {
         match self {
             Operation::Chat => "chat",
+            Operation::CountTokens => "count_tokens",
             Operation::Completion => "completion",
             Operation::Embedding => "embedding",
             Operation::Moderation => "moderation",
@@ -164,6 +173,7 @@ impl Operation {
             Operation::Transcription => "transcription",
             Operation::Translation => "translation",
             Operation::Rerank => "rerank",
+            Operation::Capabilities => "capabilities",
             Operation::Models => "models",
         }
     }

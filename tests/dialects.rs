@@ -57,7 +57,7 @@ fn input(dialect: Dialect, case: &str, ending: &str) -> Option<Vec<u8>> {
 
 /// The models that requests go to: those of today, and the older ones that think in another way.
 fn targets(to: Dialect) -> Vec<(&'static str, Target<'static>)> {
-    let target = |model, extensions| Target { model, extensions };
+    let target = |model, extensions| Target { model, extensions, usage_in_streams: true };
     match to {
         Dialect::Chat => vec![("", target("gpt-x", false)), (".compatible", target("qwen", true))],
         Dialect::Responses => vec![("", target("gpt-x", false))],

@@ -198,10 +198,21 @@ pub struct Retry {
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
-    /// The wire format. Default openai.
+    /// The wire format that requests are translated into. Default openai.
     #[serde(default)]
     pub dialect: Dialect,
-    /// Sent as a bearer token; none is sent without.
+    /// Further wire formats that the servers take: such requests go through untranslated.
+    #[serde(default)]
+    pub also: Vec<Dialect>,
+    /// Whether translated chats may use what self-hosted engines add to OpenAI's API: `top_k`,
+    /// `reasoning_content`, `max_tokens`. Default false.
+    #[serde(default)]
+    pub extensions: bool,
+    /// Whether the servers know `stream_options`; where not, the usage of streams is not asked for.
+    /// Default true.
+    pub usage_in_streams: Option<bool>,
+    /// Sent as the dialect wants it: a bearer token, `x-api-key` or `x-goog-api-key`; none is sent
+    /// without.
     pub credential: Option<SecretRef>,
     /// Further headers of every request, such as `OpenAI-Organization`.
     #[serde(default)]
@@ -223,9 +234,15 @@ pub struct Provider {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
-    /// OpenAI's API and the servers that follow it.
+    /// OpenAI's API and the servers that follow it: chats as Chat Completions.
     #[default]
     OpenAi,
+    /// OpenAI's API: chats as Responses.
+    Responses,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Google's Gemini API.
+    Gemini,
 }
 
 /// One model server.

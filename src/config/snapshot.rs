@@ -13,6 +13,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue};
 
+use crate::dialect::ir::Dialect;
 use crate::types::{
     EndpointId, KeyId, ModelAlias, ModelName, ProviderId, Revision, Secret, TenantId,
 };
@@ -130,8 +131,14 @@ pub struct Endpoint {
     pub id: EndpointId,
     /// Whose endpoint it is.
     pub provider: ProviderId,
-    /// The wire format spoken.
+    /// The wire format that requests are translated into.
     pub dialect: Dialect,
+    /// Further wire formats that go through untranslated.
+    pub also: Box<[Dialect]>,
+    /// Whether translated chats may use what self-hosted engines add to OpenAI's API.
+    pub extensions: bool,
+    /// Whether a stream's usage may be asked for (`stream_options`).
+    pub usage_in_streams: bool,
     /// Host without port, as in the URL: resolved to `addresses` and sent in `Host` and SNI.
     pub host: Box<str>,
     /// Port.
@@ -152,11 +159,11 @@ pub struct Endpoint {
     pub passive: PassiveHealth,
 }
 
-/// A wire format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    /// OpenAI's API and the many servers that follow it.
-    OpenAi,
+impl Endpoint {
+    /// The wire format in which it is asked what a client says in `client`.
+    pub fn wire(&self, client: Dialect) -> Dialect {
+        if self.also.contains(&client) { client } else { self.dialect }
+    }
 }
 
 /// How an upstream's certificate is checked.
@@ -214,6 +221,14 @@ pub struct Model {
     pub retry: Retry,
     /// Times.
     pub timeouts: Timeouts,
+}
+
+impl Model {
+    /// Whether every server that may be asked knows `stream_options`.
+    pub fn usage_in_streams(&self) -> bool {
+        let mut targets = self.levels.iter().flat_map(|level| &level.targets);
+        targets.all(|target| target.endpoint.usage_in_streams)
+    }
 }
 
 /// Candidates of the same priority.

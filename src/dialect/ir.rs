@@ -67,6 +67,8 @@ pub struct Target<'a> {
     /// Whether the upstream takes the usual extensions of self-hosted engines to Chat Completions:
     /// `top_k`, `reasoning_content`, and `max_tokens` for `max_completion_tokens`.
     pub extensions: bool,
+    /// Whether the upstream knows `stream_options`, with which Chat Completions are asked for usage.
+    pub usage_in_streams: bool,
 }
 
 /// What an answer says where its provider says nothing.

@@ -3,7 +3,6 @@
 
 pub mod answer;
 pub mod error;
-pub mod models;
 pub mod request;
 pub mod stream;
 

@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{OrErr, Result};
 use tokio::time::Instant;
 
-use super::exchange::{Exchange, unprepared};
-use crate::route;
-use crate::stream::{End, Meter};
+use super::exchange::Exchange;
+use crate::dialect::ir::{Dialect, Reply};
+use crate::error::{Error, Kind};
+use crate::request::outgoing::Outgoing;
+use crate::stream::{End, Meter, Passage};
 use crate::types::TokenUsage;
 use crate::upstream::Pick;
 use crate::usage::{AttemptRecord, Outcome};
@@ -43,14 +47,24 @@ const RESPONSE_HEADERS: [HeaderName; 9] = [
     HeaderName::from_static("openai-processing-ms"),
 ];
 
+/// The client's headers that go upstream where both speak Anthropic's dialect.
+const ANTHROPIC_HEADERS: [HeaderName; 2] =
+    [ANTHROPIC_VERSION, HeaderName::from_static("anthropic-beta")];
+
+/// Anthropic refuses requests without.
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// The version that translations write, and that stands where the client says none.
+const ANTHROPIC_VERSION_WRITTEN: HeaderValue = HeaderValue::from_static("2023-06-01");
+
 /// Under this name each request and answer carries the request's id.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A try at one endpoint.
 pub struct Attempt {
     pick: Pick,
-    /// The body sent: the client's, rewritten for the model asked for here.
-    pub body: Bytes,
+    /// What is sent: the client's body, rewritten or translated for the model asked for here.
+    pub outgoing: Outgoing,
     started: Instant,
     /// Whether the connection had been used before; `None` until there is one.
     pub reused: Option<bool>,
@@ -62,20 +76,19 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Picks an endpoint and rewrites the body for it.
+    /// Picks an endpoint and makes the body for it.
     ///
     /// # Errors
-    /// `Internal` where the alias has no endpoint at all, which the configuration rules out.
-    pub fn start(exchange: &mut Exchange) -> Result<Self> {
+    /// `Internal` where the alias has no endpoint at all, which the configuration rules out; the
+    /// client's, where its body cannot be translated.
+    pub fn start(exchange: &mut Exchange) -> std::result::Result<Self, Error> {
         let started = Instant::now();
-        let pick = exchange.pool.pick(exchange.hash, &mut exchange.tried, started.into_std());
-        let pick = pick.ok_or_else(unprepared)?;
+        let pick = pick(exchange, started).ok_or_else(nowhere)?;
+        let outgoing = exchange.request.outgoing(pick.target())?;
         exchange.attempts_made += 1;
-        let body = exchange.request.body_for(pick.target());
-        let body = body.or_err(pingora::ErrorType::InternalError, "rewriting the body")?;
         Ok(Self {
             pick,
-            body,
+            outgoing,
             started,
             reused: None,
             status: None,
@@ -112,8 +125,18 @@ impl Attempt {
         self.status = Some(status);
         self.pick.answered(status, now.into_std());
         exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes, now);
-        let meter = Meter::of(response, &exchange.request);
-        *response = response_header(response, meter.is_stream(), request_id)?;
+        let passage = Passage {
+            request: &exchange.request,
+            from: self.outgoing.dialect,
+            translated: self.outgoing.translated,
+            reply: Reply {
+                id: request_id.to_str().unwrap_or_default(),
+                created: exchange.created,
+                model: exchange.pool.model.alias.as_str(),
+            },
+        };
+        let meter = Meter::of(response, &passage);
+        *response = response_header(response, &meter, request_id)?;
         self.meter = Some(meter);
         Ok(())
     }
@@ -126,9 +149,14 @@ impl Attempt {
         self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end))
     }
 
-    /// Whether the answer is a stream of events.
-    pub fn sends_events(&self) -> bool {
-        self.meter.as_ref().is_some_and(Meter::is_stream)
+    /// Whether nothing goes to the client before the whole answer was read.
+    pub fn waits(&self) -> bool {
+        self.meter.as_ref().is_some_and(Meter::waits)
+    }
+
+    /// What reads the answer, once there is one.
+    pub fn take_meter(&mut self) -> Option<Meter> {
+        self.meter.take()
     }
 
     /// The tokens that the answer reported so far.
@@ -146,12 +174,29 @@ impl Attempt {
             reused: self.reused,
             first_byte: self.first_byte,
             total: now.saturating_duration_since(self.started),
-            request_bytes: self.body.len() as u64,
+            request_bytes: self.outgoing.body.len() as u64,
             response_bytes: self.response_bytes,
         };
         self.pick.report(outcome, retry_after, now.into_std());
         record
     }
+}
+
+/// A target that serves what is asked; that one does was made sure of before.
+fn pick(exchange: &mut Exchange, now: Instant) -> Option<Pick> {
+    let Exchange { pool, request, hash, tried, .. } = exchange;
+    for _ in 0..pool.len() {
+        let pick = pool.pick(*hash, tried, now.into_std())?;
+        if request.is_served_by(&pick.target().endpoint) {
+            return Some(pick);
+        }
+    }
+    None
+}
+
+fn nowhere() -> Error {
+    Error::new(Kind::Internal, "The gateway failed; the request id names the case in its log.")
+        .because("the alias has no endpoint")
 }
 
 /// The header that goes upstream: made anew, with what the endpoint wants and the few of the
@@ -163,19 +208,28 @@ pub fn request_header(
     request_id: &HeaderValue,
 ) -> Result<RequestHeader> {
     exchange.deadline.await_first_byte(exchange.pool.model.timeouts.first_byte, Instant::now());
-    let endpoint = &attempt.pick.target().endpoint;
-    let path =
-        format!("{}{}", endpoint.base_path, route::upstream_path(exchange.request.operation));
+    let target = attempt.pick.target();
+    let (endpoint, outgoing) = (&target.endpoint, &attempt.outgoing);
+    let path = exchange.request.upstream_path(target, outgoing.dialect);
     let size = REQUEST_HEADERS.len() + endpoint.headers.len() + 4;
     let mut header = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(size))?;
     header.insert_header(HOST, endpoint.authority.clone())?;
+    let anthropic = outgoing.dialect == Dialect::Anthropic;
+    if anthropic {
+        header.insert_header(ANTHROPIC_VERSION, ANTHROPIC_VERSION_WRITTEN)?;
+    }
+    if outgoing.translated {
+        header.insert_header(ACCEPT_ENCODING, "identity")?;
+    }
+    let own =
+        |name: &HeaderName| !outgoing.translated && anthropic && ANTHROPIC_HEADERS.contains(name);
     for (name, value) in &client.headers {
-        if REQUEST_HEADERS.contains(name) {
+        if REQUEST_HEADERS.contains(name) || own(name) {
             header.insert_header(name.clone(), value.clone())?;
         }
     }
     header.insert_header(CONTENT_TYPE, exchange.request.content_type.clone())?;
-    header.insert_header(CONTENT_LENGTH, attempt.body.len())?;
+    header.insert_header(CONTENT_LENGTH, outgoing.body.len())?;
     header.insert_header(X_REQUEST_ID, request_id.clone())?;
     for (name, value) in &endpoint.headers {
         header.insert_header(name.clone(), value.clone())?;
@@ -183,18 +237,20 @@ pub fn request_header(
     Ok(header)
 }
 
-/// The header that reaches the client. A stream's length is not known: events may be cut out.
+/// The header that reaches the client. A stream's length is not known: events may be cut out; nor is
+/// that of what is translated.
 fn response_header(
     upstream: &ResponseHeader,
-    is_stream: bool,
+    meter: &Meter,
     request_id: &HeaderValue,
 ) -> Result<ResponseHeader> {
+    let length_is_unknown = meter.is_stream() || meter.waits();
     let size = Some(RESPONSE_HEADERS.len() + 2);
     let mut header = ResponseHeader::build_no_case(upstream.status, size)?;
     let mut has_length = false;
     for (name, value) in &upstream.headers {
         let is_length = name == CONTENT_LENGTH;
-        if RESPONSE_HEADERS.contains(name) && !(is_length && is_stream) {
+        if RESPONSE_HEADERS.contains(name) && !(is_length && length_is_unknown) {
             has_length |= is_length;
             header.insert_header(name.clone(), value.clone())?;
         }
@@ -203,6 +259,9 @@ fn response_header(
     let bodiless = matches!(upstream.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !has_length && !bodiless {
         header.insert_header(TRANSFER_ENCODING, "chunked")?;
+    }
+    if let Some(media_type) = meter.content_type() {
+        header.insert_header(CONTENT_TYPE, media_type)?;
     }
     header.insert_header(X_REQUEST_ID, request_id.clone())?;
     header.set_version(upstream.version);

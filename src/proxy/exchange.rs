@@ -5,10 +5,11 @@
 //! [`Attempt`], which each new try replaces whole.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::HeaderValue;
+use http::header::CONTENT_LENGTH;
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -22,9 +23,10 @@ use super::failure;
 use super::held::Hold;
 use super::request_id;
 use crate::config::snapshot::Key;
+use crate::dialect::ir::Dialect;
 use crate::error::{Error, Kind};
 use crate::request::Request;
-use crate::stream::End;
+use crate::stream::{End, Meter};
 use crate::telemetry::metrics::{AliasMetrics, InFlight};
 use crate::types::{Operation, TokenUsage};
 use crate::upstream::{Pool, Tried};
@@ -42,6 +44,8 @@ pub struct Context {
     started_at: SystemTime,
     /// Set as soon as `prepare` knows them, so that a refusal is accounted to its caller.
     pub operation: Option<Operation>,
+    /// In which dialect the client is answered.
+    pub dialect: Dialect,
     /// Who asks.
     pub caller: Option<Arc<Key>>,
     /// The alias asked for, once it is known to exist.
@@ -60,8 +64,8 @@ pub struct Context {
     pub exchange: Option<Exchange>,
     /// Present while an upstream works.
     pub attempt: Option<Attempt>,
-    /// Whether what the client has received is a stream of events.
-    pub sends_events: bool,
+    /// What read the last answer: it knows how to end what the client has received of it.
+    pub meter: Option<Meter>,
     /// The attempts that have ended.
     attempts: SmallVec<[AttemptRecord; 2]>,
     /// As the last answer reported.
@@ -74,6 +78,8 @@ pub struct Exchange {
     pub pool: Arc<Pool>,
     /// What is sent.
     pub request: Request,
+    /// When the request arrived, in seconds since 1970.
+    pub created: u64,
     /// The value a consistent hash is taken of.
     pub hash: Option<u64>,
     /// The time it has.
@@ -99,6 +105,7 @@ impl Context {
             started: Instant::now(),
             started_at: SystemTime::now(),
             operation: None,
+            dialect: Dialect::Chat,
             caller: None,
             model: None,
             request_bytes: 0,
@@ -108,10 +115,15 @@ impl Context {
             failure: None,
             exchange: None,
             attempt: None,
-            sends_events: false,
+            meter: None,
             attempts: SmallVec::new(),
             tokens: None,
         }
+    }
+
+    /// When the request arrived, in seconds since 1970; 0 for a clock that is before.
+    pub fn created(&self) -> u64 {
+        self.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
     /// The request is ready: its session is held until the answer is complete.
@@ -124,10 +136,14 @@ impl Context {
     /// Picks an endpoint and makes the attempt's body.
     ///
     /// # Errors
-    /// Where no address of the endpoint is known: as any failure to connect.
+    /// Where no address of the endpoint is known: as any failure to connect; where the body cannot be
+    /// translated: the client's, and the last word.
     pub fn start_attempt(&mut self) -> Result<Box<HttpPeer>> {
         let Some(exchange) = &mut self.exchange else { return Err(unprepared()) };
-        let attempt = Attempt::start(exchange)?;
+        let attempt = match Attempt::start(exchange) {
+            Ok(attempt) => attempt,
+            Err(error) => return Err(failure::refused(self, error)),
+        };
         let peer = self.attempt.insert(attempt).peer(exchange);
         peer.map_err(|error| failure::connect(self, error))
     }
@@ -151,7 +167,7 @@ impl Context {
 
     /// The body that goes upstream.
     pub fn upstream_body(&self) -> Option<Bytes> {
-        self.attempt.as_ref().map(|attempt| attempt.body.clone())
+        self.attempt.as_ref().map(|attempt| attempt.outgoing.body.clone())
     }
 
     /// An answer's header has come: it is passed on, or it leads to another attempt.
@@ -169,30 +185,53 @@ impl Context {
             return Err(unprepared());
         };
         attempt.answered(exchange, response, &self.request_id)?;
-        self.status = Some(response.status.as_u16());
-        self.sends_events = attempt.sends_events();
+        match &exchange.hold {
+            Some(hold) if attempt.waits() => hold.wait(),
+            _ => self.status = attempt.status,
+        }
         Ok(())
     }
 
     /// Bytes of an answer have come.
-    pub fn answer_bytes(&mut self, body: &mut Option<Bytes>, end: bool) {
+    ///
+    /// # Errors
+    /// Where an answer cannot be read of which nothing has gone to the client.
+    pub fn answer_bytes(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
         if let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) {
             match attempt.bytes(exchange, body, end) {
                 End::Fine => {}
-                End::CutShort => failure::ended_early(self, "the stream ended without [DONE]"),
-                End::Failed => failure::ended_early(self, "the upstream told of an error"),
+                End::CutShort => {
+                    failure::ended_early(self, "the stream ended without its last event")
+                }
+                End::Failed(detail) => failure::ended_early(self, &detail),
+                End::Unreadable(detail) => return Err(failure::unreadable(self, &detail)),
             }
         }
         if let Some(body) = body {
+            self.release(body.len());
             self.response_bytes += body.len() as u64;
             self.first_byte.get_or_insert_with(|| self.started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// A whole answer of so many bytes is there: its header may go before it.
+    fn release(&mut self, length: usize) {
+        let (Some(exchange), Some(attempt)) = (&self.exchange, &self.attempt) else { return };
+        if self.status.is_some() || !attempt.waits() {
+            return;
+        }
+        self.status = attempt.status;
+        if let Some(hold) = &exchange.hold {
+            hold.release(vec![(CONTENT_LENGTH, HeaderValue::from(length))]);
         }
     }
 
     /// Ends the attempt under way, if one is.
     pub fn end_attempt(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
-        if let Some(attempt) = self.attempt.take() {
+        if let Some(mut attempt) = self.attempt.take() {
             self.tokens = attempt.tokens().or(self.tokens);
+            self.meter = attempt.take_meter();
             self.attempts.push(attempt.end(outcome, retry_after));
         }
     }

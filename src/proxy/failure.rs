@@ -82,6 +82,21 @@ pub fn ended_early(ctx: &mut Context, detail: &str) {
     conclude(ctx, Outcome::Broken, None, detail);
 }
 
+/// A whole answer is none, and nothing of it went to the client: as if its connection had broken.
+pub fn unreadable(ctx: &mut Context, detail: &str) -> Box<pingora::Error> {
+    let again = conclude(ctx, Outcome::Broken, None, detail);
+    let mut error = pingora::Error::explain(ErrorType::InvalidHTTPHeader, detail.to_owned());
+    error.set_retry(again);
+    error.into_up()
+}
+
+/// The client's own fault, found while an attempt was made: there is no other.
+pub fn refused(ctx: &mut Context, refusal: Error) -> Box<pingora::Error> {
+    let detail = refusal.to_string();
+    ctx.failure = Some(refusal);
+    pingora::Error::explain(ErrorType::InternalError, detail)
+}
+
 /// Ends the attempt and decides: true where another one is made.
 fn conclude(
     ctx: &mut Context,

@@ -8,7 +8,12 @@
 //! - while it waits for the client to leave, also waits for the [`Deadline`] of the attempt.
 //!
 //! [`Hold::give_back`] puts the real session back before Pingora decides about keep-alive.
+//!
+//! The header of an answer that must be read whole before anything of it may go to the client waits
+//! here for the body ([`Hold::wait`]): until then the attempt can still fail, and another be made.
 //! Everything else is passed on; nothing here reads or changes a request or an answer.
+
+mod late;
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
@@ -28,14 +33,19 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 use tokio::time::sleep_until;
 
+use self::late::Late;
 use super::deadline::{Deadline, Timer};
 
 /// What makes Pingora call `request_body_filter`, which puts the real body in its place.
 const REPLAY_MARK: &[u8] = b"x";
 
-/// Where the real session waits once Pingora lets go of the one that held it.
+/// What the two ends of a held session share.
 #[derive(Default)]
-struct Slot(Mutex<Option<HttpSession>>);
+struct Slot {
+    /// Where the real session waits once Pingora lets go of the one that held it.
+    session: Mutex<Option<HttpSession>>,
+    late: Late,
+}
 
 /// The way back from a held session.
 pub struct Hold(Arc<Slot>);
@@ -46,16 +56,27 @@ impl Hold {
         let slot = Arc::new(Slot::default());
         let placeholder = HttpSession::new_custom(Box::new(()));
         let inner = std::mem::replace(session, placeholder);
-        let held = Held { inner: Some(inner), slot: slot.clone(), timer: Timer::new(deadline) };
+        let timer = Timer::new(deadline);
+        let held = Held { inner: Some(inner), slot: slot.clone(), timer, header: None };
         *session = HttpSession::new_custom(Box::new(held));
         Hold(slot)
+    }
+
+    /// The header of the answer under way waits for its body.
+    pub fn wait(&self) {
+        self.0.late.wait();
+    }
+
+    /// The body is there: the header goes before it, with these headers added.
+    pub fn release(&self, headers: Vec<(HeaderName, HeaderValue)>) {
+        self.0.late.release(headers);
     }
 
     /// Puts the real session back in its place.
     pub fn give_back(self, session: &mut HttpSession) {
         let placeholder = HttpSession::new_custom(Box::new(()));
         drop(std::mem::replace(session, placeholder));
-        if let Some(inner) = self.0.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(inner) = self.0.session.lock().unwrap_or_else(PoisonError::into_inner).take() {
             *session = inner;
         }
     }
@@ -67,6 +88,8 @@ struct Held {
     inner: Option<HttpSession>,
     slot: Arc<Slot>,
     timer: Timer,
+    /// A header that waits for its body.
+    header: Option<Box<ResponseHeader>>,
 }
 
 impl Held {
@@ -83,7 +106,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        *self.slot.0.lock().unwrap_or_else(PoisonError::into_inner) = self.inner.take();
+        *self.slot.session.lock().unwrap_or_else(PoisonError::into_inner) = self.inner.take();
     }
 }
 
@@ -125,7 +148,13 @@ impl CustomSession for Held {
 
     /// Writes what has come. While the client does not take it, nobody looks at the deadline in
     /// [`Self::read_body_or_idle`]; so the end of the whole request is waited for here.
-    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+    async fn response_duplex_vec(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
+        if self.slot.late.is_used() {
+            tasks = late::in_order(tasks, &mut self.header, &self.slot.late)?;
+            if tasks.is_empty() {
+                return Ok(false);
+            }
+        }
         let end = self.timer.end();
         tokio::select! {
             biased;

@@ -15,7 +15,8 @@ use super::reply::Reply;
 use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
-use crate::dialect::openai::models::{self, Model};
+use crate::dialect::ir::Dialect;
+use crate::dialect::models;
 use crate::error::Result;
 use crate::request::{Draft, Request, Rewriting};
 use crate::route::{self, Route};
@@ -37,20 +38,42 @@ pub enum Next {
 pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) -> Result<Next> {
     let (active, now) = (state.active(), Utc::now());
     keep_alive(state, &active, session);
-    let route = route::find(&session.req_header().method, session.req_header().uri.path())?;
-    ctx.operation = Some(route.operation());
-    let caller = auth::authenticate(&session.req_header().headers, &active.snapshot, now)?;
-    ctx.caller = Some(caller.clone());
-    let Route::Model(operation) = route else { return answer_models(route, &active, &caller) };
+    let route = find_route(session.req_header(), ctx)?;
+    let caller = authenticate(session.req_header(), &active, ctx, now)?;
+    let Route::Model(call) = route else { return answer_here(&route, &active, &caller, ctx) };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
     let header = session.req_header();
-    let draft = Draft::read(operation, header.headers.get(CONTENT_TYPE), &body)?;
+    let draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
     let pool = route::resolve(&active.pools, &caller, draft.model())?;
     ctx.model = pool.metrics().cloned();
+    draft.admit(&pool.model)?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
     let hash = hash(&pool, &request, &caller, header);
     Ok(Next::Forward(Box::new(exchange(pool, request, hash, ctx))))
+}
+
+/// The route, and from then on the dialect that the client is answered in.
+fn find_route<'a>(header: &'a RequestHeader, ctx: &mut Context) -> Result<Route<'a>> {
+    let (headers, path) = (&header.headers, header.uri.path());
+    let route = route::find(&header.method, &header.uri)
+        .inspect_err(|_| ctx.dialect = route::spoken(headers, path))?;
+    ctx.dialect = route.dialect(headers, path);
+    ctx.operation = Some(route.operation());
+    Ok(route)
+}
+
+/// Who asks. Only Google's clients send their key in the query.
+fn authenticate(
+    header: &RequestHeader,
+    active: &Active,
+    ctx: &mut Context,
+    now: DateTime<Utc>,
+) -> Result<Arc<Key>> {
+    let query = header.uri.query().filter(|_| ctx.dialect == Dialect::Gemini);
+    let caller = auth::authenticate(&header.headers, query, &active.snapshot, now)?;
+    ctx.caller = Some(caller.clone());
+    Ok(caller)
 }
 
 /// Whether the connection is kept behind the answer, and how long: a leaving process keeps none,
@@ -63,23 +86,15 @@ fn keep_alive(state: &State, active: &Active, session: &mut Session) {
     }
 }
 
-fn answer_models(route: Route<'_>, active: &Active, caller: &Key) -> Result<Next> {
+fn answer_here(route: &Route<'_>, active: &Active, caller: &Key, ctx: &Context) -> Result<Next> {
     let body = match route {
         Route::OneModel(id) if active.pools.get(id).is_some() && caller.may_use(id) => {
-            models::one(listed(id))
+            models::one(ctx.dialect, id)
         }
         Route::OneModel(id) => return Err(route::unknown_model(&active.pools, caller, id)),
-        _ => {
-            let names = route::available(&active.pools, caller);
-            models::list(&names.into_iter().map(listed).collect::<Vec<_>>())
-        }
+        _ => models::list(ctx.dialect, &route::available(&active.pools, caller)),
     };
     Ok(Next::Reply(Reply { body }))
-}
-
-/// A model as the list shows it. An alias has no date of its own.
-fn listed(id: &str) -> Model<'_> {
-    Model { id, created: 0, owned_by: "tollgate" }
 }
 
 async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
@@ -95,13 +110,8 @@ fn rewrite(
     header: &RequestHeader,
     now: DateTime<Utc>,
 ) -> Result<Request> {
-    let rewriting = Rewriting {
-        rules: &pool.model.rewrite,
-        alias: &pool.model.alias,
-        caller,
-        headers: &header.headers,
-        today: now.date_naive(),
-    };
+    let rewriting =
+        Rewriting { model: &pool.model, caller, headers: &header.headers, today: now.date_naive() };
     draft.rewrite(&rewriting)
 }
 
@@ -125,6 +135,7 @@ fn exchange(pool: Arc<Pool>, request: Request, hash: Option<u64>, ctx: &Context)
     Exchange {
         pool,
         request,
+        created: ctx.created(),
         hash,
         deadline,
         tried: Tried::default(),

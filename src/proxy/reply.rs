@@ -9,7 +9,8 @@ use pingora::{ErrorSource, Result};
 
 use super::attempt::X_REQUEST_ID;
 use super::exchange::Context;
-use crate::dialect::openai::error::ErrorBody;
+use crate::dialect::ir::fault::Fault;
+use crate::dialect::translate::write_error as error_body;
 use crate::error::{Error, Kind};
 use crate::route;
 
@@ -64,7 +65,7 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
         session.set_keepalive(None);
         return Ok(());
     }
-    let body = error_body(error).to_json();
+    let body = Bytes::from(error_body(ctx.dialect, &Fault::from(error)));
     let mut header = header(error.kind.status(), body.len(), ctx)?;
     match error.kind {
         Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
@@ -90,22 +91,12 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
 
 /// Ends a stream that has begun with an error event.
 async fn end_stream(session: &mut Session, ctx: &mut Context, error: &Error) -> Result<()> {
-    if !ctx.sends_events {
+    let Some(event) = ctx.meter.as_mut().and_then(|meter| meter.fail(error)) else {
         session.shutdown().await;
         return Ok(());
-    }
-    let event = error_body(error).to_event();
+    };
     ctx.response_bytes += event.len() as u64;
     session.write_response_body(Some(event), true).await
-}
-
-fn error_body(error: &Error) -> ErrorBody<'_> {
-    ErrorBody {
-        message: &error.public,
-        kind: error.kind.openai_type(),
-        param: error.param.as_deref(),
-        code: Some(error.kind.code()),
-    }
 }
 
 fn header(status: u16, length: usize, ctx: &Context) -> Result<ResponseHeader> {

@@ -18,7 +18,7 @@ pub(super) fn insert(
     rewriting: &Rewriting<'_>,
     splice: &mut Splice,
 ) -> Result<()> {
-    if rewriting.caller.prompt.is_empty() && rewriting.rules.prompt.is_empty() {
+    if rewriting.caller.prompt.is_empty() && rewriting.model.rewrite.prompt.is_empty() {
         return Ok(());
     }
     let Some(messages) = members.get("messages") else { return Ok(()) };
@@ -35,7 +35,7 @@ pub(super) fn insert(
 /// The messages of one place as JSON, joined by commas.
 fn rendered(rewriting: &Rewriting<'_>, position: Position) -> Vec<u8> {
     let mut out = Vec::new();
-    let all = rewriting.caller.prompt.iter().chain(&rewriting.rules.prompt);
+    let all = rewriting.caller.prompt.iter().chain(&rewriting.model.rewrite.prompt);
     for message in all.filter(|message| message.position == position) {
         if !out.is_empty() {
             out.push(b',');
@@ -63,7 +63,7 @@ fn fill(piece: &Piece, rewriting: &Rewriting<'_>, text: &mut String) {
         Piece::Text(plain) => text.push_str(plain),
         Piece::Tenant => text.push_str(rewriting.caller.tenant.as_str()),
         Piece::Key => text.push_str(rewriting.caller.id.as_str()),
-        Piece::Model => text.push_str(rewriting.alias.as_str()),
+        Piece::Model => text.push_str(rewriting.model.alias.as_str()),
         Piece::Date => {
             let _written = write!(text, "{}", rewriting.today);
         }

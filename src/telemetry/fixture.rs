@@ -9,9 +9,10 @@ use http::{HeaderValue, Method};
 use smallvec::smallvec;
 
 use crate::config::snapshot::{
-    AccessLog, Admin, Balance, Dialect, Endpoint, Key, Level, Model, PassiveHealth, Reload, Retry,
-    Rewrite, Server, Snapshot, Target, Timeouts,
+    AccessLog, Admin, Balance, Endpoint, Key, Level, Model, PassiveHealth, Reload, Retry, Rewrite,
+    Server, Snapshot, Target, Timeouts,
 };
+use crate::dialect::ir::Dialect;
 use crate::telemetry::metrics::Metrics;
 use crate::types::TokenUsage;
 use crate::types::{EndpointId, KeyId, ModelAlias, ModelName, Operation, Revision, TenantId};
@@ -120,7 +121,10 @@ fn endpoint(id: &str) -> Endpoint {
     Endpoint {
         id: EndpointId::from(id),
         provider: id.into(),
-        dialect: Dialect::OpenAi,
+        dialect: Dialect::Chat,
+        also: Box::default(),
+        extensions: false,
+        usage_in_streams: true,
         host: "upstream.test".into(),
         port: 80,
         tls: None,

@@ -10,9 +10,10 @@ use http::HeaderValue;
 use super::pool::{Pick, Pool, Tried};
 use super::{LiveEndpoint, Pools, Registry};
 use crate::config::snapshot::{
-    AccessLog, Admin, Balance, Dialect, Endpoint, HashOn, Level, Model, PassiveHealth, Reload,
-    Retry, Rewrite, Server, Snapshot, Target, Timeouts,
+    AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
+    Rewrite, Server, Snapshot, Target, Timeouts,
 };
+use crate::dialect::ir::Dialect;
 use crate::telemetry::metrics::Metrics;
 use crate::types::Revision;
 use crate::usage::Outcome;
@@ -39,7 +40,10 @@ pub(super) fn at(id: &str, address: SocketAddr) -> Endpoint {
     Endpoint {
         id: id.into(),
         provider: "provider".into(),
-        dialect: Dialect::OpenAi,
+        dialect: Dialect::Chat,
+        also: Box::default(),
+        extensions: false,
+        usage_in_streams: true,
         host: address.ip().to_string().into(),
         port: address.port(),
         tls: None,

@@ -18,10 +18,14 @@ use tollgate::types::TokenUsage;
 /// A model of each dialect with the fewest refusals.
 pub fn target(dialect: Dialect) -> Target<'static> {
     match dialect {
-        Dialect::Chat => Target { model: "qwen", extensions: true },
-        Dialect::Anthropic => Target { model: "claude-sonnet-4-5", extensions: false },
-        Dialect::Gemini => Target { model: "gemini-3-pro", extensions: false },
-        Dialect::Responses => Target { model: "gpt-x", extensions: false },
+        Dialect::Chat => Target { model: "qwen", extensions: true, usage_in_streams: true },
+        Dialect::Anthropic => {
+            Target { model: "claude-sonnet-4-5", extensions: false, usage_in_streams: true }
+        }
+        Dialect::Gemini => {
+            Target { model: "gemini-3-pro", extensions: false, usage_in_streams: true }
+        }
+        Dialect::Responses => Target { model: "gpt-x", extensions: false, usage_in_streams: true },
     }
 }
 

@@ -12,8 +12,9 @@ use super::shares::WEIGHT_MAX;
 use super::url::Base;
 use super::{Surroundings, headers, name, secret, tls, url};
 use crate::config::raw;
-use crate::config::snapshot::{ActiveHealth, Dialect, Endpoint, PassiveHealth, UpstreamTls};
+use crate::config::snapshot::{ActiveHealth, Endpoint, PassiveHealth, UpstreamTls};
 use crate::config::spot::Spot;
+use crate::dialect::ir::Dialect;
 use crate::types::{EndpointId, ProviderId};
 
 /// Endpoints by provider. A provider whose endpoints were all refused has none.
@@ -40,6 +41,9 @@ pub(super) fn providers<'a>(
 struct Shared {
     provider: ProviderId,
     dialect: Dialect,
+    also: Box<[Dialect]>,
+    extensions: bool,
+    usage_in_streams: bool,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// Without a server name where the file gives none: it is then the endpoint's host.
     tls: UpstreamTls,
@@ -49,16 +53,18 @@ struct Shared {
 
 impl Shared {
     fn of(id: &str, raw: &raw::Provider, spot: &Spot<'_>, around: &Surroundings<'_>) -> Self {
+        let dialect = dialect(raw.dialect);
         let credential = raw.credential.as_ref().and_then(|raw| {
             let place = spot.key("credential");
-            bearer(secret::secret(raw, &place, around)?.expose(), &place)
+            credential(dialect, secret::secret(raw, &place, around)?.expose(), &place)
         });
         let fixed = headers::headers(&raw.headers, &spot.key("headers"));
         Self {
             provider: ProviderId::from(id),
-            dialect: match raw.dialect {
-                raw::Dialect::OpenAi => Dialect::OpenAi,
-            },
+            dialect,
+            also: also(dialect, &raw.also, &spot.key("also")),
+            extensions: raw.extensions,
+            usage_in_streams: raw.usage_in_streams.unwrap_or(true),
             headers: credential.into_iter().chain(fixed).collect(),
             tls: upstream_tls(&raw.tls, &spot.key("tls"), around),
             health: raw.health.as_ref().map(|raw| active(raw, &spot.key("health"))),
@@ -67,13 +73,50 @@ impl Shared {
     }
 }
 
-fn bearer(secret: &str, spot: &Spot<'_>) -> Option<(HeaderName, HeaderValue)> {
-    let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {secret}")) else {
+fn dialect(raw: raw::Dialect) -> Dialect {
+    match raw {
+        raw::Dialect::OpenAi => Dialect::Chat,
+        raw::Dialect::Responses => Dialect::Responses,
+        raw::Dialect::Anthropic => Dialect::Anthropic,
+        raw::Dialect::Gemini => Dialect::Gemini,
+    }
+}
+
+fn also(own: Dialect, raw: &[raw::Dialect], spot: &Spot<'_>) -> Box<[Dialect]> {
+    let mut known = vec![own];
+    for (index, raw) in raw.iter().enumerate() {
+        let dialect = dialect(*raw);
+        if known.contains(&dialect) {
+            spot.item(index)
+                .refuse("is said before: each dialect once, and not the provider's own");
+        } else {
+            known.push(dialect);
+        }
+    }
+    known.split_off(1).into()
+}
+
+/// The credential as a dialect's servers want it.
+fn credential(
+    dialect: Dialect,
+    secret: &str,
+    spot: &Spot<'_>,
+) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = match dialect {
+        Dialect::Chat | Dialect::Responses => {
+            (header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {secret}")))
+        }
+        Dialect::Anthropic => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(secret)),
+        Dialect::Gemini => {
+            (HeaderName::from_static("x-goog-api-key"), HeaderValue::from_str(secret))
+        }
+    };
+    let Ok(mut value) = value else {
         spot.refuse("the secret holds a character that no header may have");
         return None;
     };
     value.set_sensitive(true);
-    Some((header::AUTHORIZATION, value))
+    Some((name, value))
 }
 
 fn endpoints(
@@ -126,6 +169,9 @@ fn endpoint(shared: &Shared, raw: &raw::Endpoint, spot: &Spot<'_>) -> Option<End
         id,
         provider: provider.clone(),
         dialect: shared.dialect,
+        also: shared.also.clone(),
+        extensions: shared.extensions,
+        usage_in_streams: shared.usage_in_streams,
         tls: base.tls.then(|| endpoint_tls(&shared.tls, &base.host, &place)),
         host: base.host.into(),
         port: base.port,

@@ -13,6 +13,12 @@ use crate::dialect::ir::wire::{Json, Text, to_json, to_raw};
 use crate::dialect::ir::{Call, Dialect, Part, PartKind, Reply, Signature};
 use crate::types::TokenUsage;
 
+/// Reads a usage object alone; what it leaves out is taken from the one before.
+pub fn usage(object: &[u8], before: Option<TokenUsage>) -> Option<TokenUsage> {
+    let usage: Usage = serde_json::from_slice(object).ok()?;
+    usage.is_told().then(|| usage.tokens(before.unwrap_or_default()))
+}
+
 /// Reads an answer. One that is none, or that holds an error, is an error.
 pub fn read<'a>(body: &'a [u8], losses: &mut Losses) -> Result<Answer<'a>, Fault> {
     let wire: wire::Answer<'a> =

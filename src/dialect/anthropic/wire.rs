@@ -247,6 +247,11 @@ struct OutputDetails {
 }
 
 impl Usage {
+    /// Whether it counts anything.
+    pub const fn is_told(&self) -> bool {
+        self.input_tokens.is_some() || self.output_tokens.is_some()
+    }
+
     /// In disjoint classes; what this report leaves out is taken from an earlier one.
     pub fn tokens(&self, before: TokenUsage) -> TokenUsage {
         let output = self.output_tokens.unwrap_or(before.output.saturating_add(before.reasoning));

@@ -50,7 +50,8 @@ pub fn write(request: &ir::Request<'_>, target: Target<'_>, losses: &mut Losses)
         service_tier: request.service_tier.map(|tier| Text::from(service_tier(tier))),
         stream: request.stream.then_some(true),
         // The gateway needs the usage, whether the client does or not.
-        stream_options: request.stream.then_some(StreamOptions { include_usage: Some(true) }),
+        stream_options: (request.stream && target.usage_in_streams)
+            .then_some(StreamOptions { include_usage: Some(true) }),
         ..Request::default()
     })
 }

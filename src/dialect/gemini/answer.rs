@@ -13,6 +13,12 @@ use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Feature, Losses};
 use crate::dialect::ir::wire::{Json, Text, to_json, to_raw};
 use crate::dialect::ir::{Call, Dialect, Part, PartKind, Reply, Signature, Source};
+use crate::types::TokenUsage;
+
+/// Reads a usage object alone.
+pub fn usage(object: &[u8], _before: Option<TokenUsage>) -> Option<TokenUsage> {
+    serde_json::from_slice::<Usage>(object).ok()?.tokens()
+}
 
 /// Reads an answer. One that is none, or that holds an error, is an error. Calls without an id are
 /// numbered under the reply's id.

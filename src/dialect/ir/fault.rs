@@ -109,6 +109,8 @@ const fn class_of(kind: Kind) -> Class {
         | Kind::InvalidBody
         | Kind::MissingModel
         | Kind::ParameterRefused
+        | Kind::UnsupportedOperation
+        | Kind::Untranslatable
         | Kind::ClientGone => Class::InvalidRequest,
         Kind::UpstreamRateLimited => Class::RateLimit,
         Kind::UpstreamTimeout => Class::Timeout,

@@ -23,20 +23,30 @@ const COUNT_MAX: f64 = 1e15;
 /// Of several objects that count tokens, the last is the answer's.
 pub struct UsageTap {
     tap: ObjectTap,
+    reader: Reader,
     usage: Option<TokenUsage>,
 }
 
+/// Reads a usage object of a dialect; `None` if it is none. What the object leaves out may be taken
+/// from the one before.
+pub type Reader = fn(&[u8], Option<TokenUsage>) -> Option<TokenUsage>;
+
 impl Default for UsageTap {
     fn default() -> Self {
-        Self { tap: ObjectTap::new("\"usage\"", USAGE_BYTES_MAX), usage: None }
+        Self::new("\"usage\"", |object, _| read(object))
     }
 }
 
 impl UsageTap {
+    /// Reads the objects behind this name, which is given in quotes.
+    pub fn new(name: &'static str, reader: Reader) -> Self {
+        Self { tap: ObjectTap::new(name, USAGE_BYTES_MAX), reader, usage: None }
+    }
+
     /// Follows the next bytes of the answer.
     pub fn feed(&mut self, chunk: &[u8]) {
-        let usage = &mut self.usage;
-        self.tap.feed(chunk, |object| *usage = read(object).or(*usage));
+        let (usage, reader) = (&mut self.usage, self.reader);
+        self.tap.feed(chunk, |object| *usage = reader(object, *usage).or(*usage));
     }
 
     /// The usage, once it has passed.

@@ -26,6 +26,8 @@ pub struct Request<'a> {
     pub model: Cow<'a, str>,
     /// Whether a stream is asked for.
     pub stream: bool,
+    /// Whether the path names the model, and the body need not.
+    pub by_path: bool,
     /// Whether the client wants the usage of a stream (`stream_options.include_usage`).
     pub include_usage: bool,
 }
@@ -45,8 +47,9 @@ pub enum RequestError {
 pub const fn body_form(operation: Operation) -> BodyForm {
     match operation {
         Operation::Transcription | Operation::Translation => BodyForm::Multipart,
-        Operation::Models => BodyForm::Empty,
+        Operation::Models | Operation::Capabilities => BodyForm::Empty,
         Operation::Chat
+        | Operation::CountTokens
         | Operation::Completion
         | Operation::Embedding
         | Operation::Moderation
@@ -65,7 +68,19 @@ impl<'a> Request<'a> {
     /// Reads a body. Its types are checked where the gateway decides by them: a server that takes
     /// `"true"` for true would otherwise stream what the gateway takes for a whole answer.
     pub fn parse(body: &'a [u8]) -> Result<Self, RequestError> {
+        Self::read(Members::parse(body).map_err(RequestError::Json)?)
+    }
+
+    /// Reads a body whose path says the model, and whether a stream is asked for.
+    pub fn named(body: &'a [u8], model: Cow<'a, str>, stream: bool) -> Result<Self, RequestError> {
         let members = Members::parse(body).map_err(RequestError::Json)?;
+        if model.is_empty() {
+            return Err(RequestError::NoModel);
+        }
+        Ok(Self { members, model, stream, by_path: true, include_usage: true })
+    }
+
+    fn read(members: Members<'a>) -> Result<Self, RequestError> {
         let model = match present(&members, "model") {
             None => return Err(RequestError::NoModel),
             Some(model) => model.string().ok_or(RequestError::Type("model", "a string"))?,
@@ -81,7 +96,7 @@ impl<'a> Request<'a> {
             None => false,
             Some(options) => includes_usage(&members, options)?,
         };
-        Ok(Self { members, model, stream, include_usage })
+        Ok(Self { members, model, stream, by_path: false, include_usage })
     }
 
     /// The end user whom the client names, if it names one.
@@ -95,6 +110,13 @@ impl<'a> Request<'a> {
             Some(member) => splice.replace_string(member.value(), model),
             None => Ok(()),
         }
+    }
+
+    /// Takes out what asks for usage, for servers that do not know it.
+    pub fn without_stream_options(&self, splice: &mut Splice) -> Result<(), Overlap> {
+        let mut body = ObjectEdit::new(&self.members);
+        body.remove("stream_options");
+        splice.object(&body)
     }
 
     /// Makes a stream tell its usage. True if the client did not ask for it: the event that

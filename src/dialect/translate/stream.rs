@@ -116,6 +116,12 @@ impl StreamTranslator {
         self.usage
     }
 
+    /// What could not be carried so far, each once.
+    pub fn take_losses(&mut self) -> Vec<Loss> {
+        let none = Losses::like(&self.losses);
+        std::mem::replace(&mut self.losses, none).into_list()
+    }
+
     /// What could not be carried.
     pub fn into_losses(self) -> Vec<Loss> {
         self.losses.into_list()

@@ -12,8 +12,12 @@ fn check_provider(rows: &[(&str, &str)]) {
 fn credentials_and_headers() {
     check_provider(&[
         (
-            "dialect: anthropic",
-            "3:14: providers.p.dialect: no choice `anthropic`: there is only `openai`",
+            "dialect: antropic",
+            "3:14: providers.p.dialect: no choice `antropic`: did you mean `anthropic`? There are `openai`, `responses`, `anthropic`, `gemini`",
+        ),
+        (
+            "also: [openai]",
+            "3:12: providers.p.also[0]: is said before: each dialect once, and not the provider's own",
         ),
         (
             "credential: {}",
