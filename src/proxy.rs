@@ -5,6 +5,7 @@
 //! endpoint an [`attempt::Attempt`].
 
 mod attempt;
+mod bill;
 mod deadline;
 mod exchange;
 mod failure;

@@ -7,6 +7,7 @@
 
 pub mod outgoing;
 mod prompt;
+mod wish;
 
 use std::ops::Range;
 
@@ -15,6 +16,7 @@ use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Number;
 
+use crate::admission::estimate;
 use crate::config::snapshot::{Key, Model, Rewrite};
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::Dialect;
@@ -198,6 +200,11 @@ impl Form<'_> {
 }
 
 impl Request {
+    /// The tokens of its prompt, by its size: where nobody counts them better.
+    pub fn prompt_tokens(&self) -> u64 {
+        estimate::prompt(&self.body)
+    }
+
     /// The `user` that the client named.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use crate::admission::{Accounts, Ledger};
 use crate::config::snapshot::Snapshot;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -17,11 +18,15 @@ pub struct Active {
     pub snapshot: Arc<Snapshot>,
     /// Where each alias may go.
     pub pools: Pools,
+    /// What each key and model has used.
+    pub accounts: Accounts,
 }
 
 /// The process's state.
 pub struct State {
     active: ArcSwap<Active>,
+    /// What was used by whom: survives reloads.
+    pub ledger: Arc<Ledger>,
     /// Endpoints' health and load: survives reloads.
     pub registry: Arc<Registry>,
     /// Counters.
@@ -48,9 +53,12 @@ impl State {
         let registry = Arc::new(Registry::new(metrics.clone(), Instant::now()));
         let pools = registry.pools(&snapshot)?;
         metrics.in_use(snapshot.revision);
-        let active = Active { snapshot: Arc::new(snapshot), pools };
+        let ledger = Arc::new(Ledger::new(metrics.clone(), Instant::now()));
+        let accounts = ledger.accounts(&snapshot);
+        let active = Active { snapshot: Arc::new(snapshot), pools, accounts };
         Ok(Self {
             active: ArcSwap::from_pointee(active),
+            ledger,
             registry,
             metrics,
             access_log,
@@ -74,7 +82,8 @@ impl State {
         self.registry.resolve().await;
         self.metrics.in_use(snapshot.revision);
         self.metrics.retain(&snapshot);
-        self.active.store(Arc::new(Active { snapshot: Arc::new(snapshot), pools }));
+        let accounts = self.ledger.accounts(&snapshot);
+        self.active.store(Arc::new(Active { snapshot: Arc::new(snapshot), pools, accounts }));
         Ok(())
     }
 

@@ -4,6 +4,9 @@
 //! rules under it. Nothing here locks, counts or changes; live state (health, latency,
 //! in-flight counts) lies in `upstream`, keyed by [`EndpointId`].
 
+pub mod prices;
+pub mod terms;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +16,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue};
 
+use self::prices::Prices;
+use self::terms::{KeyTerms, Terms};
 use crate::dialect::ir::Dialect;
 use crate::types::{
     EndpointId, KeyId, ModelAlias, ModelName, ProviderId, Revision, Secret, TenantId,
@@ -34,6 +39,8 @@ pub struct Snapshot {
     pub models: HashMap<ModelAlias, Arc<Model>>,
     /// Who may ask. Found by the SHA-256 of the key.
     pub keys: HashMap<KeyDigest, Arc<Key>>,
+    /// Who may use how much.
+    pub terms: Terms,
 }
 
 /// SHA-256 of a virtual key's text.
@@ -248,6 +255,8 @@ pub struct Target {
     /// Share within the level: the candidate's weight times the endpoint's share of its
     /// provider, scaled to whole numbers; at least 1.
     pub weight: u32,
+    /// What the model costs there.
+    pub prices: Prices,
 }
 
 /// How a target is picked within a level.
@@ -378,6 +387,8 @@ pub struct Key {
     pub prompt: Arc<[PromptMessage]>,
     /// For whoever reads logs and metrics.
     pub labels: BTreeMap<String, String>,
+    /// How much it may use.
+    pub terms: KeyTerms,
 }
 
 impl Key {

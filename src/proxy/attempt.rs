@@ -12,6 +12,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use tokio::time::Instant;
 
+use super::bill::Answer;
 use super::exchange::Exchange;
 use crate::dialect::ir::{Dialect, Reply};
 use crate::error::{Error, Kind};
@@ -129,6 +130,7 @@ impl Attempt {
             request: &exchange.request,
             from: self.outgoing.dialect,
             translated: self.outgoing.translated,
+            held: exchange.bill.tells_cost,
             reply: Reply {
                 id: request_id.to_str().unwrap_or_default(),
                 created: exchange.created,
@@ -137,6 +139,7 @@ impl Attempt {
         };
         let meter = Meter::of(response, &passage);
         *response = response_header(response, &meter, request_id)?;
+        exchange.bill.quota_headers(response)?;
         self.meter = Some(meter);
         Ok(())
     }
@@ -162,6 +165,15 @@ impl Attempt {
     /// The tokens that the answer reported so far.
     pub fn tokens(&self) -> Option<TokenUsage> {
         self.meter.as_ref().and_then(Meter::tokens)
+    }
+
+    /// What the answer is charged by; `None` where there is none, or a bad one.
+    pub fn answer(&self) -> Option<Answer> {
+        self.status.filter(|status| (200..300).contains(status)).map(|_| Answer {
+            prices: self.pick.target().prices.clone(),
+            tokens: self.tokens(),
+            bytes: self.response_bytes,
+        })
     }
 
     /// Reports the outcome to the endpoint's health, and says what the attempt was.

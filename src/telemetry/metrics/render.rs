@@ -14,6 +14,7 @@ use crate::error::Kind;
 pub(super) fn families(metrics: &Metrics) -> Vec<MetricFamily> {
     let mut page = Page::default();
     gateway(&mut page, metrics);
+    metrics.admission.families(&mut page);
     {
         let handles = metrics.handles();
         let aliases = || handles.aliases.values().chain([&metrics.no_alias]).map(AsRef::as_ref);
@@ -146,6 +147,10 @@ fn attempts(page: &mut Page, handles: &Handles) {
         "tollgate_tokens_total",
         "Tokens as upstreams reported them, in disjoint classes.",
     );
+    let mut cost = Family::counter(
+        "tollgate_cost_micro_usd_total",
+        "What requests were charged, in millionths of a US dollar.",
+    );
     for target in handles.targets.values().map(AsRef::as_ref) {
         let TargetMetrics { shards, .. } = target;
         let model = ("model", target.alias().alias().as_str());
@@ -158,9 +163,11 @@ fn attempts(page: &mut Page, handles: &Handles) {
             let count = sum(shards, |cells| &cells.tokens, slot);
             tokens.nonzero(&[model, endpoint, ("class", class)], count);
         }
+        cost.nonzero(&[model, endpoint], sum(shards, |cells| &cells.cost, 0));
     }
     page.add(attempts);
     page.add(tokens);
+    page.add(cost);
 }
 
 /// How endpoints stand and what went over their connections.
