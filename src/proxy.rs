@@ -167,6 +167,9 @@ impl ProxyHttp for Gateway {
     ) {
         let record = ctx.settle(session, error);
         self.state.metrics.record(&record);
+        if let Some(journal) = &self.state.journal {
+            journal.write(&record);
+        }
         self.state.access_log.write(record);
     }
 

@@ -10,7 +10,10 @@ use crate::admission::{Accounts, Ledger};
 use crate::config::snapshot::Snapshot;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::types::MicroUsd;
 use crate::upstream::{Pools, Registry, Unusable};
+use crate::usage::journal::Journal;
+use crate::usage::report;
 
 /// A configuration in use, with the live state that it refers to.
 pub struct Active {
@@ -33,6 +36,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// One line for each request.
     pub access_log: AccessLog,
+    /// What each request used, on disk; `None` where none is kept.
+    pub journal: Option<Journal>,
     /// Set once the listeners take connections and signals are heard.
     serving: AtomicBool,
     /// Set once the process is leaving: connections are closed behind their next answer, and
@@ -49,6 +54,7 @@ impl State {
         snapshot: Snapshot,
         metrics: Arc<Metrics>,
         access_log: AccessLog,
+        journal: Option<Journal>,
     ) -> Result<Self, Unusable> {
         let registry = Arc::new(Registry::new(metrics.clone(), Instant::now()));
         let pools = registry.pools(&snapshot)?;
@@ -62,6 +68,7 @@ impl State {
             registry,
             metrics,
             access_log,
+            journal,
             serving: AtomicBool::new(false),
             draining: Arc::default(),
         })
@@ -84,6 +91,25 @@ impl State {
         self.metrics.retain(&snapshot);
         let accounts = self.ledger.accounts(&snapshot);
         self.active.store(Arc::new(Active { snapshot: Arc::new(snapshot), pools, accounts }));
+        Ok(())
+    }
+
+    /// Counts what the journal says was spent in the budgets' periods: once, before requests come.
+    ///
+    /// # Errors
+    /// Where a file of the journal cannot be read.
+    pub fn restore_budgets(&self) -> std::io::Result<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let today = chrono::Utc::now().date_naive();
+        let days = (report::first_day_of_budgets(today), today);
+        let unreadable = report::entries(journal.directory(), days, |_, entry| {
+            if let Some(began) = entry.moment() {
+                self.ledger.restore(&entry.scopes(), began, MicroUsd(entry.cost_micro_usd));
+            }
+        })?;
+        if unreadable > 0 {
+            log::warn!("the usage journal has {unreadable} lines that are no entries");
+        }
         Ok(())
     }
 

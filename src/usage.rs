@@ -3,6 +3,10 @@
 //! It is filled while the request goes its way and used once, in `logging`: by the limits
 //! that settle, by metrics and by the access log. It holds no secret and no body.
 
+pub mod entry;
+pub mod journal;
+pub mod report;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

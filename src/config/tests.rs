@@ -6,6 +6,7 @@ mod robustness;
 mod secrecy;
 mod shipped;
 mod snapshots;
+mod terms;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -39,7 +39,8 @@ const RESETS: [&str; 4] = ["1s", "1m0s", "1h0m0s", "24h0m0s"];
 
 /// A request's account with the gateway.
 pub struct Bill {
-    permit: Option<Permit>,
+    /// Boxed: most requests have none, and all are moved with their bill.
+    permit: Option<Box<Permit>>,
     /// Whether anybody wants to know what the request used.
     is_wanted: bool,
     /// Whether the client is told what the answer cost.
@@ -93,7 +94,8 @@ impl Bill {
             };
             let dearest = || targets(model).filter_map(most).max().unwrap_or(0);
             let cost = if applying.has_budget() { dearest() } else { 0 };
-            bill.permit = Some(applying.admit(Demand { estimate, cost, began: now }, now)?);
+            let permit = applying.admit(Demand { estimate, cost, began: now }, now)?;
+            bill.permit = Some(Box::new(permit));
             bill.is_wanted = true;
         }
         Ok(bill)
@@ -101,13 +103,12 @@ impl Bill {
 
     /// Says what is left of the tightest limits.
     pub fn quota_headers(&self, header: &mut ResponseHeader) -> pingora::Result<()> {
-        let Some(Permit { quota: Quota { requests, tokens }, .. }) = &self.permit else {
-            return Ok(());
-        };
+        let Some(permit) = &self.permit else { return Ok(()) };
+        let Quota { requests, tokens } = permit.quota;
         for (left, names) in [(requests, REQUEST_HEADERS), (tokens, TOKEN_HEADERS)] {
             let Some(Left { limit, remaining, window }) = left else { continue };
-            let reset = RESETS.get(*window).copied().unwrap_or_default();
-            let values = [(*limit).into(), (*remaining).into(), HeaderValue::from_static(reset)];
+            let reset = RESETS.get(window).copied().unwrap_or_default();
+            let values = [limit.into(), remaining.into(), HeaderValue::from_static(reset)];
             for (name, value) in names.into_iter().zip(values) {
                 header.insert_header(name, value)?;
             }
@@ -124,8 +125,7 @@ impl Bill {
     /// What an answer comes to. Where its upstream reported no usage, it is estimated by size.
     pub fn charge(&self, request: &Request, answer: &Answer) -> Charge {
         if !self.is_wanted || request.operation == Operation::CountTokens {
-            let source = answer.tokens.map(|_| UsageSource::Reported);
-            return Charge { tokens: answer.tokens.unwrap_or_default(), source, cost: None };
+            return Charge::default();
         }
         let (tokens, source) = match (answer.tokens, request.operation) {
             (Some(tokens), _) => (tokens, Some(UsageSource::Reported)),
