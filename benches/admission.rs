@@ -39,7 +39,8 @@ fn accounts(snapshot: &Snapshot) -> Accounts {
 }
 
 fn admission(c: &mut Criterion) {
-    let limits = "limits: {requests_per_minute: 1000000000, tokens_per_minute: 1000000000000, in_flight: 9}";
+    let limits =
+        "limits: {requests_per_minute: 1000000000, tokens_per_minute: 1000000000000, in_flight: 9}";
     let budget = "budget: {month_micro_usd: 1000000000000}";
     let rows = [
         ("no rules", 1000, "", ""),

@@ -223,6 +223,10 @@ async fn the_status_says_how_the_process_and_its_endpoints_stand() {
     assert_eq!(
         status,
         json!({
+            "budgets": [{
+                "scope": "tenant", "name": "acme", "period": "month",
+                "spent_micro_usd": 7, "budget_micro_usd": 10,
+            }],
             "version": env!("CARGO_PKG_VERSION"),
             "revision": 1,
             "uptime_seconds": null,
