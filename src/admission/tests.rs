@@ -234,20 +234,21 @@ fn accounts_go_on_over_reloads_and_restarts() {
 fn requests_of_many_threads_never_exceed_a_budget() {
     let bank = bank("budget: {day_micro_usd: 1000000}", "limits: {in_flight: 64}", "");
     let start = bank.start;
-    let (bank, admitted) = (&bank, &std::sync::atomic::AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(move || {
-                for turn in 0..500u64 {
-                    let Ok(permit) = bank.ask("a", cost(1000), 0) else { continue };
-                    bank.settle(permit, 0, 900 + turn % 100, 0);
-                    admitted.fetch_add(900 + turn % 100, std::sync::atomic::Ordering::Relaxed);
-                }
-            });
-        }
+    let thread = || -> u64 {
+        let turn = |turn: u64| {
+            let permit = bank.ask("a", cost(1000), 0).ok()?;
+            let used = 900 + turn % 100;
+            bank.settle(permit, 0, used, 0);
+            Some(used)
+        };
+        (0..500).filter_map(turn).sum()
+    };
+    let admitted: u64 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(thread)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     let (_, spent) = bank.ledger.spent(start)[0].clone();
-    assert_eq!(spent.spent, admitted.load(std::sync::atomic::Ordering::Relaxed));
+    assert_eq!(spent.spent, admitted);
     assert!(spent.spent <= 1_000_000 && spent.spent > 998_000, "{}", spent.spent);
 }
 
