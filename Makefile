@@ -11,7 +11,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what the build needs: Rust, cmake, a C compiler
-	@scripts/need.sh cargo=rustup cmake=cmake cc=gcc
+	@scripts/need.sh cargo=rustup cmake=cmake cc=build-essential
 
 build: setup ## Build the release binary, target/release/tollgate
 	cargo build --release --locked

@@ -20,6 +20,7 @@ use criterion::{Criterion, Throughput, criterion_group};
 use smallvec::smallvec;
 use tollgate::config::snapshot::terms::KeyTerms;
 use tollgate::config::snapshot::{self, Key};
+use tollgate::dialect::ir::Dialect;
 use tollgate::telemetry::access_log::AccessLog;
 use tollgate::telemetry::metrics::{Metrics, TargetMetrics};
 use tollgate::types::{EndpointId, KeyId, ModelAlias, ModelName, Operation, TenantId, TokenUsage};
@@ -81,6 +82,7 @@ fn record(target: &Arc<TargetMetrics>, caller: &Arc<Key>) -> UsageRecord {
         method: http::Method::POST,
         path: "/v1/chat/completions".into(),
         operation: Some(Operation::Chat),
+        dialect: Dialect::Chat,
         caller: Some(Arc::clone(caller)),
         model: Some(Arc::clone(target.alias())),
         stream: false,
@@ -91,6 +93,7 @@ fn record(target: &Arc<TargetMetrics>, caller: &Arc<Key>) -> UsageRecord {
             target: Arc::clone(target),
             model: ModelName::from("gpt-9"),
             outcome: Outcome::Answered(200),
+            translation: None,
             reused: Some(true),
             first_byte: Some(Duration::from_micros(1_500)),
             total: Duration::from_micros(1_900),

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::HeaderValue;
+use tollgate::config::snapshot::platform::Platform;
 use tollgate::config::snapshot::prices::Prices;
 use tollgate::config::snapshot::terms::Terms;
 use tollgate::config::snapshot::{
@@ -19,6 +20,7 @@ use tollgate::config::snapshot::{
     Rewrite, Server, Snapshot, Target, Timeouts,
 };
 use tollgate::dialect::ir::Dialect;
+use tollgate::dialect::ir::loss::Policy;
 use tollgate::telemetry::metrics::Metrics;
 use tollgate::types::Revision;
 use tollgate::upstream::{Pools, Registry, Tried};
@@ -40,6 +42,9 @@ fn endpoint(number: usize) -> Arc<Endpoint> {
         base_path: "/v1".into(),
         authority: HeaderValue::from_static("127.0.0.1"),
         headers: Vec::new(),
+        credential: None,
+        region: None,
+        platform: Platform::Plain,
         weight: 1,
         health: None,
         passive: PassiveHealth {
@@ -69,6 +74,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         levels: vec![Level { targets: endpoints.iter().map(target).collect() }],
         balance,
         rewrite: Rewrite::default(),
+        losses: Policy::default(),
         retry: Retry {
             attempts_max: 3,
             statuses: Vec::new(),
@@ -100,6 +106,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         models: HashMap::from([("chat".into(), Arc::new(model))]),
         keys: HashMap::new(),
         terms: Terms::default(),
+        secret_files: Vec::new(),
     }
 }
 

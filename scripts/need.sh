@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that commands exist: `need.sh cmake=cmake cc=gcc`, each a command and its package.
+# Makes sure that commands exist: `need.sh cmake=cmake cc=build-essential`, each a command and its package.
 # Missing ones are installed through apt-get; where that is not possible, it says what to do.
 set -euo pipefail
 
@@ -14,7 +14,7 @@ by_hand() {
     if [ "$(uname)" = Darwin ]; then
         # Apple's own tools bring the compiler, and rustup-init is what brew calls Rust's installer.
         local brew=${packages[*]}
-        echo "On macOS: brew install ${brew//gcc/llvm}" >&2
+        echo "On macOS: brew install ${brew//build-essential/llvm}" >&2
     else
         echo "Install them with the system's package manager, Rust from https://rustup.rs," >&2
         echo "and run make again." >&2

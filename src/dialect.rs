@@ -6,6 +6,11 @@
 //! [`translate`] goes through one intermediate form, [`ir`], with one reader and one writer a
 //! dialect. Nothing here knows Pingora, tokio or the configuration: plain values in, bytes out.
 
+pub mod capabilities;
+pub mod counting;
+pub mod embeddings;
+pub mod fields;
+pub mod inserts;
 pub mod members;
 pub mod messages;
 pub mod models;
@@ -19,6 +24,7 @@ pub mod watch;
 mod scan;
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod chat;
 pub mod gemini;
 pub mod ir;

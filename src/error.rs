@@ -61,6 +61,8 @@ pub enum Kind {
     UpstreamBroken,
     /// An upstream refused the gateway's own credential (401 or 403).
     UpstreamCredential,
+    /// The gateway has no valid credential for any candidate's provider now.
+    CredentialUnavailable,
     /// Another error status of the upstream after all attempts were used.
     UpstreamStatus,
     /// The client went away before its answer was complete.
@@ -96,6 +98,7 @@ impl Kind {
         Kind::UpstreamTimeout,
         Kind::UpstreamBroken,
         Kind::UpstreamCredential,
+        Kind::CredentialUnavailable,
         Kind::UpstreamStatus,
         Kind::ClientGone,
         Kind::Internal,
@@ -126,6 +129,7 @@ impl Kind {
             | Kind::UpstreamBroken
             | Kind::UpstreamCredential
             | Kind::UpstreamStatus => 502,
+            Kind::CredentialUnavailable => 503,
             Kind::UpstreamTimeout => 504,
         }
     }
@@ -157,6 +161,7 @@ impl Kind {
             Kind::UpstreamTimeout => "upstream_timeout",
             Kind::UpstreamBroken => "upstream_broken",
             Kind::UpstreamCredential => "upstream_credential",
+            Kind::CredentialUnavailable => "credential_unavailable",
             Kind::UpstreamStatus => "upstream_error",
             Kind::ClientGone => "client_gone",
             Kind::Internal => "internal_error",
@@ -173,6 +178,7 @@ impl Kind {
             | Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout
             | Kind::UpstreamBroken
+            | Kind::CredentialUnavailable
             | Kind::UpstreamStatus
             | Kind::Internal => true,
             Kind::Unauthenticated
@@ -224,6 +230,7 @@ impl Kind {
             | Kind::UpstreamTimeout
             | Kind::UpstreamBroken
             | Kind::UpstreamCredential
+            | Kind::CredentialUnavailable
             | Kind::UpstreamStatus
             | Kind::Internal => "server_error",
         }

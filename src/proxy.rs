@@ -10,6 +10,7 @@ mod deadline;
 mod exchange;
 mod failure;
 mod held;
+mod losses;
 mod prepare;
 mod reply;
 mod request_id;

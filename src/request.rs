@@ -6,7 +6,9 @@
 //! upstream of another dialect is the body translated, behind the rules.
 
 pub mod outgoing;
+mod platform;
 mod prompt;
+mod rules;
 mod wish;
 
 use std::ops::Range;
@@ -14,18 +16,21 @@ use std::ops::Range;
 use bytes::Bytes;
 use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue};
-use serde_json::Number;
 
 use crate::admission::estimate;
 use crate::config::snapshot::{Key, Model, Rewrite};
+use crate::dialect::counting;
+use crate::dialect::embeddings::Form;
+use crate::dialect::fields::FieldError;
+use crate::dialect::gemini::names;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::Dialect;
-use crate::dialect::members::Members;
+use crate::dialect::members::{JsonError, Members};
 use crate::dialect::multipart::{self, Fields, MultipartError};
 use crate::dialect::openai::request::{
     BodyForm, Request as Wishes, RequestError, body_form, takes_stream_options,
 };
-use crate::dialect::splice::{ObjectEdit, Overlap, Splice};
+use crate::dialect::splice::{Overlap, Splice};
 use crate::error::{Error, Kind, Result};
 use crate::route::path::GeminiMethod;
 use crate::route::{self, Call};
@@ -39,12 +44,12 @@ pub struct Draft<'a> {
     call: Call,
     content_type: HeaderValue,
     body: &'a Bytes,
-    form: Form<'a>,
+    form: Body<'a>,
 }
 
 /// How the body is written.
 #[expect(clippy::large_enum_variant, reason = "one a request, on the stack: a box would cost more")]
-enum Form<'a> {
+enum Body<'a> {
     /// One JSON object.
     Json(Wishes<'a>),
     /// Parts, of which only the model's is looked at.
@@ -65,6 +70,8 @@ pub struct Request {
     pub content_type: HeaderValue,
     /// Whether the answer is to be a stream.
     pub stream: bool,
+    /// How embeddings are wanted, if they are asked for.
+    pub embeddings: Form,
     /// Whether the client wants to see the usage at a stream's end.
     pub include_usage: bool,
     /// Whether the usage event of the stream was asked for by the gateway alone, so that the
@@ -90,8 +97,8 @@ enum ModelForm {
     Json(Range<usize>),
     /// As the text of a form's part.
     Text(Range<usize>),
-    /// Not at all: the path does.
-    Path,
+    /// The path does; the body may repeat it.
+    Path(Vec<Range<usize>>),
 }
 
 /// What decides how a request is rewritten.
@@ -129,7 +136,7 @@ impl<'a> Draft<'a> {
             value => {
                 let json = HeaderValue::from_static("application/json");
                 let content_type = value.cloned().unwrap_or(json);
-                let form = Form::Json(read_json(&call, body).map_err(refused)?);
+                let form = Body::Json(read_json(&call, body).map_err(refused)?);
                 Ok(Self { call, content_type, body, form })
             }
         }
@@ -138,9 +145,21 @@ impl<'a> Draft<'a> {
     /// The alias asked for.
     pub fn model(&self) -> &str {
         match &self.form {
-            Form::Json(wishes) => &wishes.model,
-            Form::Multipart { model, .. } => model,
+            Body::Json(wishes) => &wishes.model,
+            Body::Multipart { model, .. } => model,
         }
+    }
+
+    /// An estimate of the tokens asked for, where none of the model's providers can be asked.
+    ///
+    /// # Errors
+    /// `InvalidBody` where the body is not what its dialect says.
+    pub fn estimate(&self, model: &Model) -> Result<Option<Bytes>> {
+        let Call { operation, dialect, .. } = self.call;
+        if operation != Operation::CountTokens || route::admit(model, operation, dialect).is_ok() {
+            return Ok(None);
+        }
+        counting::estimate(dialect, self.body).map(|body| Some(Bytes::from(body)))
     }
 
     /// Makes sure that one of the model's providers can be asked.
@@ -149,7 +168,7 @@ impl<'a> Draft<'a> {
     /// `UnsupportedOperation`, and `ParameterRefused` for what nobody here keeps state for.
     pub fn admit(&self, model: &Model) -> Result<()> {
         let Call { operation, dialect, .. } = self.call;
-        if let (Dialect::Responses, Form::Json(wishes)) = (dialect, &self.form) {
+        if let (Dialect::Responses, Body::Json(wishes)) = (dialect, &self.form) {
             refuse_state(&wishes.members)?;
         }
         route::admit(model, operation, dialect)
@@ -164,38 +183,43 @@ impl<'a> Draft<'a> {
             operation: self.call.operation,
             dialect: self.call.dialect,
             gemini: self.call.gemini.as_ref().map(|gemini| gemini.method),
-            framing: self.call.gemini.map_or(Framing::Sse, |gemini| gemini.framing),
+            framing: self.call.gemini.as_ref().map_or(Framing::Sse, |gemini| gemini.framing),
             content_type: self.content_type,
             stream: false,
+            embeddings: match self.call.gemini.as_ref().map(|gemini| gemini.method) {
+                Some(GeminiMethod::Embed) => Form::One,
+                Some(_) => Form::Many,
+                None => Form::Numbers,
+            },
             include_usage: false,
             hides_usage: false,
             user: None,
             body: self.body.clone(),
             splice: Splice::default(),
             without_usage: None,
-            model: self.form.model_member(),
+            model: self.form.model_member()?,
         };
-        if let Form::Json(wishes) = &self.form {
+        if let Body::Json(wishes) = &self.form {
             request.rewrite_json(wishes, rewriting)?;
         }
         Ok(request)
     }
 }
 
-impl Form<'_> {
-    fn model_member(&self) -> ModelMember {
-        match self {
-            Form::Json(wishes) => ModelMember {
+impl Body<'_> {
+    fn model_member(&self) -> Result<ModelMember> {
+        Ok(match self {
+            Body::Json(wishes) => ModelMember {
                 name: wishes.model.as_ref().into(),
                 form: match wishes.members.get("model") {
                     Some(member) if !wishes.by_path => ModelForm::Json(member.value()),
-                    _ => ModelForm::Path,
+                    _ => ModelForm::Path(names::places(&wishes.members).map_err(not_read)?),
                 },
             },
-            Form::Multipart { model, model_at } => {
+            Body::Multipart { model, model_at } => {
                 ModelMember { name: (*model).into(), form: ModelForm::Text(model_at.clone()) }
             }
-        }
+        })
     }
 }
 
@@ -212,13 +236,10 @@ impl Request {
 
     fn rewrite_json(&mut self, wishes: &Wishes<'_>, rewriting: &Rewriting<'_>) -> Result<()> {
         let (rules, members) = (&rewriting.model.rewrite, &wishes.members);
-        let mut edit = ObjectEdit::new(members);
-        refuse(members, &rules.refuse)?;
-        cap(members, &rules.caps, &mut edit)?;
-        default(members, &rules.defaults, &mut edit);
-        self.splice.object(&edit).map_err(overlap)?;
-        if self.operation == Operation::Chat {
-            prompt::insert(members, rewriting, &mut self.splice)?;
+        rules::apply(self.dialect, self.operation, members, rules, &mut self.splice)?;
+        prompt::insert(self.dialect, self.operation, members, rewriting, &mut self.splice)?;
+        if self.operation == Operation::Embedding && wishes.wants_base64() {
+            self.embeddings = Form::Base64;
         }
         (self.stream, self.include_usage) = (wishes.stream, wishes.include_usage);
         // Options that the alias sets by default are the alias's to decide.
@@ -226,7 +247,7 @@ impl Request {
         if takes_options && !sets_default(rules, "stream_options") {
             self.ask_for_usage(wishes, rewriting).map_err(overlap)?;
         }
-        self.user = wishes.user().map(|user| shortened(&user).into());
+        self.user = rules::user(self.dialect, wishes)?.map(|user| shortened(&user).into());
         Ok(())
     }
 
@@ -245,20 +266,6 @@ impl Request {
     }
 }
 
-/// Refuses members that the alias does not allow.
-fn refuse(members: &Members<'_>, names: &[Box<str>]) -> Result<()> {
-    for name in names {
-        if members.get_any_case(name).is_some_and(|member| !member.is_null()) {
-            return Err(Error::new(
-                Kind::ParameterRefused,
-                format!("`{name}` is not allowed for this model: leave it out."),
-            )
-            .param(name.to_string()));
-        }
-    }
-    Ok(())
-}
-
 /// Refuses what a Responses request can say only to a server that keeps state.
 fn refuse_state(members: &Members<'_>) -> Result<()> {
     for name in ["previous_response_id", "conversation", "background"] {
@@ -272,38 +279,6 @@ fn refuse_state(members: &Members<'_>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Lowers numbers over their cap.
-fn cap(
-    members: &Members<'_>,
-    caps: &[(Box<str>, Number)],
-    edit: &mut ObjectEdit<'_, '_>,
-) -> Result<()> {
-    for (name, cap) in caps {
-        let Some(member) = members.get_any_case(name).filter(|member| !member.is_null()) else {
-            continue;
-        };
-        let number = member.number().and_then(|number| number.as_f64());
-        let Some(number) = number else { return Err(invalid_member(name, "must be a number")) };
-        if cap.as_f64().is_some_and(|cap| number > cap) {
-            edit.set(&member.name, cap.to_string().as_bytes());
-        }
-    }
-    Ok(())
-}
-
-/// Sets members that the client left out.
-fn default(
-    members: &Members<'_>,
-    defaults: &[(Box<str>, Box<str>)],
-    edit: &mut ObjectEdit<'_, '_>,
-) {
-    for (name, json) in defaults {
-        if members.get_any_case(name).is_none() {
-            edit.set(name, json.as_bytes());
-        }
-    }
 }
 
 /// Whether the rules set a member where the client does not.
@@ -321,7 +296,7 @@ fn read_json<'a>(call: &Call, body: &'a Bytes) -> std::result::Result<Wishes<'a>
     }
 }
 
-fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<Form<'a>> {
+fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<Body<'a>> {
     let broken =
         |error| Error::new(Kind::InvalidBody, format!("The form cannot be read: {error}."));
     let content_type = content_type.to_str().map_err(|_| broken(MultipartError::Boundary))?;
@@ -333,7 +308,7 @@ fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<For
     if model.is_empty() {
         return Err(missing_model());
     }
-    Ok(Form::Multipart { model, model_at })
+    Ok(Body::Multipart { model, model_at })
 }
 
 /// Whether a content type is this media type, whatever its parameters (RFC 9110, section 8.3.1).
@@ -375,6 +350,18 @@ fn missing_model() -> Error {
         "The request names no `model`. GET /v1/models lists those available.",
     )
     .param("model")
+}
+
+fn wrong_field(error: FieldError) -> Error {
+    match error {
+        FieldError::Overlap(error) => overlap(error),
+        FieldError::Wrong(name, rule) => invalid_member(&name, rule),
+        FieldError::Json(error) => not_read(error),
+    }
+}
+
+fn not_read(error: JsonError) -> Error {
+    Error::new(Kind::InvalidBody, format!("The request cannot be read: {error}."))
 }
 
 fn overlap(overlap: Overlap) -> Error {

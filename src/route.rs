@@ -1,6 +1,7 @@
 //! What a request asks for, and where it may go.
 
 pub mod path;
+mod platform;
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use http::{HeaderMap, Method, Uri};
 
 use self::path::Gemini;
 use crate::config::snapshot::{Key, Model};
+use crate::dialect::capabilities::Model as Reached;
 use crate::dialect::ir::Dialect;
 use crate::error::{Error, Kind, Result};
 use crate::types::Operation;
@@ -167,7 +169,9 @@ pub fn resolve(pools: &Pools, caller: &Key, alias: &str) -> Result<Arc<Pool>> {
 /// `UnsupportedOperation` where none does.
 pub fn admit(model: &Model, operation: Operation, client: Dialect) -> Result<()> {
     let mut targets = model.levels.iter().flat_map(|level| &level.targets);
-    if targets.any(|target| path::serves(operation, target.endpoint.wire(client))) {
+    if targets.any(|target| {
+        path::serves(operation, target.endpoint.wire(client), &target.endpoint.platform)
+    }) {
         return Ok(());
     }
     let text = format!(
@@ -199,6 +203,19 @@ pub fn available<'a>(pools: &'a Pools, caller: &Key) -> Vec<&'a str> {
     let mut names: Vec<&str> = pools.aliases().filter(|alias| caller.may_use(alias)).collect();
     names.sort_unstable();
     names
+}
+
+/// The aliases the caller may use, with the dialects that reach one of their providers untranslated.
+pub fn reach<'a>(pools: &'a Pools, caller: &Key) -> Vec<Reached<'a>> {
+    let reach = |id: &'a str| {
+        let levels = pools.get(id).map(|pool| pool.model.levels.as_slice()).unwrap_or_default();
+        let targets = || levels.iter().flat_map(|level| &level.targets);
+        let is_native =
+            |dialect: &Dialect| targets().any(|target| target.endpoint.wire(*dialect) == *dialect);
+        let dialects = Dialect::ALL.into_iter().filter(is_native).map(Dialect::name);
+        Reached { id, dialects: dialects.collect() }
+    };
+    available(pools, caller).into_iter().map(reach).collect()
 }
 
 /// The path of an operation at OpenAI, behind the base path.

@@ -1,7 +1,7 @@
 //! The process: services, signals, hand-over.
 //!
 //! Three services run on Pingora's server: the proxy on its worker threads, the admin listener
-//! and the background work (health checks, names, reloads) on a thread each.
+//! and the background work (health checks, names, credentials, reloads) on a thread each.
 
 mod background;
 mod drain;
@@ -20,6 +20,7 @@ use pingora::apps::HttpServerOptions;
 use pingora::apps::http_app::HttpServer;
 use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::{ProcessCustomSession, ProxyServiceBuilder};
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server};
@@ -45,6 +46,13 @@ const PINGORA_RETRIES_MAX: usize = 64;
 
 /// Seconds Pingora gives its runtimes to end once the drain is over.
 const RUNTIME_SHUTDOWN_SECONDS: u64 = 1;
+
+/// What a client's connection gathers before it is written: header and body of a short answer, or
+/// the events that arrived together, leave in one write.
+const WRITE_BUFFER_BYTES: usize = 8 * 1024;
+
+/// What is read at once for TLS, a record's size. In clear text Pingora reads into its own buffers.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Runs the gateway until it is told to leave and its last stream has ended.
 ///
@@ -128,12 +136,14 @@ fn proxy_service(
 ) -> io::Result<Service<Draining>> {
     let mut service = Service::new("proxy".to_owned(), proxy);
     for listener in &settings.listeners {
-        let mut endpoint = ListenerConfig::tcp(listener.address.to_string());
+        let clear = L4BufferSettings::new(0, WRITE_BUFFER_BYTES);
+        let mut endpoint = ListenerConfig::tcp(listener.address.to_string()).l4_buffer(clear);
         if let Some(resolver) = certificates.resolver(listener) {
             let mut tls = TlsSettings::intermediate("", "").map_err(io::Error::other)?;
             tls.set_cert_resolver(resolver);
             tls.enable_h2();
-            endpoint = endpoint.tls(tls);
+            let records = L4BufferSettings::new(READ_BUFFER_BYTES, WRITE_BUFFER_BYTES);
+            endpoint = endpoint.tls(tls).l4_buffer(records);
         }
         service.add_listener(endpoint);
     }

@@ -87,6 +87,7 @@ impl State {
     pub async fn activate(&self, snapshot: Snapshot) -> Result<(), Unusable> {
         let pools = self.registry.pools(&snapshot)?;
         self.registry.resolve().await;
+        self.registry.authorise().await;
         self.metrics.in_use(snapshot.revision);
         self.metrics.retain(&snapshot);
         let accounts = self.ledger.accounts(&snapshot);

@@ -15,6 +15,7 @@ use pingora::http::ResponseHeader;
 
 use self::kept::Kept;
 use self::translated::{Streamed, Whole};
+use crate::dialect::bedrock::frames;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
@@ -86,12 +87,13 @@ impl Meter {
     pub fn of(response: &ResponseHeader, passage: &Passage<'_>) -> Self {
         let request = passage.request;
         let (client, framing) = (request.dialect, request.framing);
-        let events = is_media_type(&response.headers, b"text/event-stream");
+        let frames = is_media_type(&response.headers, frames::CONTENT_TYPE.as_bytes());
+        let events = frames || is_media_type(&response.headers, b"text/event-stream");
         let json = is_media_type(&response.headers, b"application/json");
         let array = client == Dialect::Gemini && request.stream && framing == Framing::Array;
         let good = response.status.is_success();
         let shape = match passage.translated {
-            true if events && good => Shape::Streamed(Box::new(Streamed::new(passage))),
+            true if events && good => Shape::Streamed(Box::new(Streamed::new(passage, frames))),
             true => Shape::Whole(Box::new(Whole::new(response.status.as_u16(), passage))),
             false if events && client == Dialect::Chat => {
                 Shape::Events(Box::new(AnswerStream::new(request.hides_usage)))

@@ -116,7 +116,9 @@ impl TokenUsage {
 pub struct Revision(pub u64);
 
 /// A text that must not be shown: it has no `Debug`, `Display` or `Serialize`.
-#[derive(Clone)]
+///
+/// It can be compared, which tells whether a reload changed it; what a client sends is compared by its digest.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);
 
 impl Secret {

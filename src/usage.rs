@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime};
 use smallvec::SmallVec;
 
 use crate::config::snapshot::Key;
+use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Loss;
 use crate::error::Kind;
 use crate::telemetry::metrics::{AliasMetrics, TargetMetrics};
 use crate::types::{MicroUsd, ModelName, Operation, TokenUsage};
@@ -32,6 +34,8 @@ pub struct UsageRecord {
     pub path: Box<str>,
     /// What was asked for; `None` where the path is not served.
     pub operation: Option<Operation>,
+    /// The dialect in which the client was answered.
+    pub dialect: Dialect,
     /// Who asked; `None` where that is not known.
     pub caller: Option<Arc<Key>>,
     /// The alias asked for, once it is known to exist: its name and its counters in one handle.
@@ -105,6 +109,8 @@ pub struct AttemptRecord {
     pub model: ModelName,
     /// What came of it.
     pub outcome: Outcome,
+    /// The translation, where the endpoint does not speak the client's dialect.
+    pub translation: Option<Box<Translation>>,
     /// Whether the connection had been used before; `None` where there was none.
     pub reused: Option<bool>,
     /// From the attempt's start to the answer's header.
@@ -117,6 +123,15 @@ pub struct AttemptRecord {
     pub response_bytes: u64,
 }
 
+/// A translation between a client and an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// What the endpoint speaks.
+    pub upstream: Dialect,
+    /// What could not be carried: of the request, and of the answer.
+    pub losses: Vec<Loss>,
+}
+
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -124,6 +139,8 @@ pub enum Outcome {
     Answered(u16),
     /// An answer with this status led to another attempt.
     Status(u16),
+    /// The provider's credential was not to be had.
+    NoCredential,
     /// No connection: refused, unreachable, TLS.
     Connect,
     /// No connection in time.
@@ -154,6 +171,7 @@ impl Outcome {
                 400..=499 => "4xx",
                 _ => "5xx",
             },
+            Outcome::NoCredential => "no_credential",
             Outcome::Connect => "connect",
             Outcome::ConnectTimeout => "connect_timeout",
             Outcome::FirstByteTimeout => "first_byte_timeout",

@@ -48,6 +48,8 @@ fn path(dialect: Dialect, stream: bool) -> &'static str {
         (Dialect::Anthropic, _) => "/v1/messages",
         (Dialect::Gemini, false) => "/v1beta/models/demo:generateContent",
         (Dialect::Gemini, true) => "/v1beta/models/demo:streamGenerateContent?alt=sse",
+        (Dialect::Bedrock, false) => "/model/demo/converse",
+        (Dialect::Bedrock, true) => "/model/demo/converse-stream",
     }
 }
 
@@ -257,4 +259,84 @@ async fn an_answer_that_is_none_is_asked_for_again() {
         let answered = ask(&gateway, client, &request(client, "plain", false), false).await;
         assert_eq!(answered.status, 502, "{client:?} at {server:?}: {}", answered.text());
     }
+}
+
+/// A request that says what no other provider than its own can be told.
+fn lossy() -> Value {
+    json!({
+        "model": "demo", "messages": [{"role": "user", "content": "Hi"}],
+        "seed": 7, "logit_bias": {"1": 2}, "temperature": 2.0,
+    })
+}
+
+#[tokio::test]
+async fn what_is_lost_is_told() {
+    let model = upstream().await;
+    let gateway = serving(Dialect::Anthropic, &model).start().await;
+    model.always(whole(data(Dialect::Anthropic, "plain.answer.json")));
+    let answered = ask(&gateway, Dialect::Chat, &lossy(), false).await;
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    let dropped = answered.header("x-tollgate-dropped");
+    assert!(dropped.contains("seed") && dropped.contains("logit_bias"), "{dropped}");
+    let line = gateway.logged(&answered).await;
+    let attempt = line.pointer("/attempts/0").expect("an attempt");
+    assert_eq!(attempt.get("dialect"), Some(&json!("anthropic")), "{line}");
+    let losses = attempt.get("losses").map(ToString::to_string).unwrap_or_default();
+    assert!(losses.contains("\"seed\""), "{line}");
+    let lossy = r#"tollgate_translations_total{model="demo",endpoint="local-1",lossy="true"}"#;
+    gateway.until_metric(lossy, |count| count == 1.0).await;
+    assert!(!gateway.stderr().contains("lost"), "nobody asked for a warning");
+
+    let body = json!({"model": "demo", "messages": [{"role": "user", "content": "Hi"}]});
+    let answered = ask(&gateway, Dialect::Chat, &body, false).await;
+    assert!(!answered.header("x-tollgate-dropped").contains("seed"), "not lost here");
+}
+
+#[tokio::test]
+async fn losses_are_warned_of_or_refused_as_the_model_says() {
+    let model = upstream().await;
+    model.always(whole(data(Dialect::Anthropic, "plain.answer.json")));
+    let policy = |losses: &str| {
+        serving(Dialect::Anthropic, &model).set("models.demo.translation.losses", losses)
+    };
+    let gateway = policy("warn").start().await;
+    assert_eq!(ask(&gateway, Dialect::Chat, &lossy(), false).await.status, 200);
+    gateway.until_stderr("lost ").await;
+
+    let sent = model.count();
+    let gateway = policy("reject").start().await;
+    let answered = ask(&gateway, Dialect::Chat, &lossy(), false).await;
+    answered.assert_error(400, "untranslatable");
+    assert!(answered.error_message().contains("`seed`"), "{}", answered.text());
+    assert_eq!(model.count(), sent, "nothing goes upstream");
+    let own = json!({"model": "demo", "max_tokens": 9, "messages": []});
+    assert_eq!(ask(&gateway, Dialect::Anthropic, &own, false).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_fallback_may_speak_another_dialect() {
+    let (first, second) = (upstream().await, upstream().await);
+    let gateway = conf()
+        .provider("first", &[&first])
+        .provider("second", &[&second])
+        .set("providers.first.dialect", "gemini")
+        .set("providers.second.dialect", "anthropic")
+        .model("demo", &[("first", "gemini-x"), ("second", "claude-x")])
+        .set("models.demo.candidates.1.priority", 1)
+        .start()
+        .await;
+    first.always(whole(data(Dialect::Gemini, "error.answer.json")).with_status(503));
+    second.always(whole(data(Dialect::Anthropic, "plain.answer.json")));
+    for client in Dialect::ALL {
+        let answered = ask(&gateway, client, &request(client, "plain", false), false).await;
+        assert_eq!(answered.status, 200, "{client:?}: {}", answered.text());
+        assert_told(client, Dialect::Anthropic, &second_answer(), &answered);
+        assert_eq!(first.last_request().path, "/v1/models/gemini-x:generateContent");
+        assert_eq!(second.last_request().path, "/v1/messages");
+        assert_eq!(second.last_request().model(), "claude-x");
+    }
+}
+
+fn second_answer() -> Vec<u8> {
+    data(Dialect::Anthropic, "plain.answer.json")
 }

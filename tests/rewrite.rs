@@ -1,6 +1,6 @@
 //! What is changed in a body on its way to a model server: messages, defaults, caps, refusals.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::Method;
 use support::client::{chat, chat_with};
 use support::conf::{KEY_ID, TENANT, UPSTREAM_MODEL, serving};
@@ -88,4 +88,73 @@ async fn defaults_caps_and_refusals() {
     reply.assert_error(400, "parameter_refused");
     assert_eq!(reply.json()["error"]["param"], "tools");
     assert_eq!(model.count(), count, "a refused request reaches no model server");
+}
+
+/// The way of each dialect: path, dialect of the provider, a body that breaks every cap, the body that
+/// is sent, and the members that are refused.
+fn ways() -> [(&'static str, &'static str, Value, Value, Value); 3] {
+    let turns = json!([{"role": "user", "content": "Hi"}]);
+    let parts = |text: &str| json!({"parts": [{"text": text}]});
+    [
+        (
+            "/v1/messages",
+            "anthropic",
+            json!({"model": "demo", "max_tokens": 5000, "system": "mine", "messages": turns}),
+            json!({
+                "model": UPSTREAM_MODEL, "max_tokens": 100, "system": "ours\n\nmine\n\nlast",
+                "messages": [{"role": "user", "content": "Hi"}], "temperature": 0.5,
+            }),
+            json!({"model": "demo", "max_tokens": 1, "messages": [], "tools": []}),
+        ),
+        (
+            "/v1/responses",
+            "responses",
+            json!({"model": "demo", "max_output_tokens": 5000, "input": "Hi"}),
+            json!({
+                "model": UPSTREAM_MODEL, "max_output_tokens": 100, "input": "Hi",
+                "instructions": "ours\n\nlast", "temperature": 0.5,
+            }),
+            json!({"model": "demo", "input": "Hi", "tools": []}),
+        ),
+        (
+            "/v1beta/models/demo:generateContent",
+            "gemini",
+            json!({"contents": [parts("Hi")], "generation_config": {"max_output_tokens": 5000}}),
+            json!({
+                "contents": [parts("Hi")],
+                "generation_config": {"max_output_tokens": 100, "temperature": 0.5},
+                "systemInstruction": {"parts": [{"text": "ours"}, {"text": "last"}]},
+            }),
+            json!({"contents": [parts("Hi")], "tools": []}),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn rules_hold_in_every_dialect() {
+    for (path, dialect, body, expected, refused) in ways() {
+        let model = upstream().await;
+        let gateway = serving(&[&model])
+            .set("providers.local.dialect", dialect)
+            .set("models.demo.rewrite.caps", json!({"max_tokens": 100}))
+            .set("models.demo.rewrite.defaults", json!({"temperature": 0.5, "seed": 7}))
+            .set("models.demo.rewrite.refuse", json!(["tools"]))
+            .set(
+                "models.demo.rewrite.prompt",
+                json!([{"content": "ours"}, {"content": "last", "position": "after_system"}]),
+            )
+            .start()
+            .await;
+        gateway.client().post(path, &body).await;
+        let mut expected = expected;
+        if let Some(generation) = expected.get_mut("generation_config") {
+            // Of the three, only Gemini knows a seed.
+            generation["seed"] = json!(7);
+        }
+        assert_eq!(model.only_request().json(), expected, "{dialect}");
+        let reply = gateway.client().post(path, &refused).await;
+        assert_eq!(reply.status, 400, "{dialect}: {}", reply.text());
+        assert!(reply.error_message().contains("`tools` is not allowed"), "{}", reply.text());
+        assert_eq!(model.count(), 1, "{dialect}");
+    }
 }

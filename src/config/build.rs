@@ -4,10 +4,12 @@
 //! built after any report is thrown away by the caller. Files and environment variables are read
 //! here, once, so that what was checked is what is used.
 
+mod credential;
 mod headers;
 mod key;
 mod limits;
 mod model;
+mod platform;
 mod prices;
 mod provider;
 mod rewrite;
@@ -21,6 +23,7 @@ mod url;
 
 pub use tls::certified_key;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -42,6 +45,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) base_dir: &'a Path,
     /// The environment.
     pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The files of secrets that were read, whether they could be or not.
+    pub(super) read: RefCell<Vec<PathBuf>>,
 }
 
 impl Surroundings<'_> {
@@ -105,6 +110,7 @@ pub(super) fn build(
         endpoints: providers.into_values().flatten().collect(),
         models,
         terms: terms(raw, root, around, !general.prices.is_empty()),
+        secret_files: around.read.take(),
     }
 }
 

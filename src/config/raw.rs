@@ -6,7 +6,9 @@
 //! marks what no message may quote, `x-upgrade` what a reload cannot change. Types that may hold a
 //! secret have no derived `Debug`.
 
+pub mod credential;
 pub mod owner;
+pub mod platform;
 pub mod prices;
 pub mod rewrite;
 pub mod terms;
@@ -17,9 +19,11 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::credential::Credential;
 use self::owner::{Key, Tenant};
+use self::platform::Platform;
 use self::prices::Prices;
-use self::rewrite::Rewrite;
+use self::rewrite::{Rewrite, Translation};
 use self::terms::{Limits, Tier, Usage};
 
 /// Tollgate's configuration.
@@ -216,6 +220,14 @@ pub struct Provider {
     /// The wire format that requests are translated into. Default openai.
     #[serde(default)]
     pub dialect: Dialect,
+    /// Whose servers these are, where they differ from what the dialect says.
+    pub platform: Option<Platform>,
+    /// For azure: `2024-10-21`, or `preview`. Default: the API without versions, `/openai/v1`.
+    pub api_version: Option<String>,
+    /// For vertex: the project's id.
+    pub project: Option<String>,
+    /// For vertex: the location. Default: as the URL's host says, `us-central1-…` or global.
+    pub location: Option<String>,
     /// Further wire formats that the servers take: such requests go through untranslated.
     #[serde(default)]
     pub also: Vec<Dialect>,
@@ -226,9 +238,8 @@ pub struct Provider {
     /// Whether the servers know `stream_options`; where not, the usage of streams is not asked for.
     /// Default true.
     pub usage_in_streams: Option<bool>,
-    /// Sent as the dialect wants it: a bearer token, `x-api-key` or `x-goog-api-key`; none is sent
-    /// without.
-    pub credential: Option<SecretRef>,
+    /// Sent as the dialect wants it: a bearer token, `x-api-key`, `x-goog-api-key`; none without.
+    pub credential: Option<Credential>,
     /// Further headers of every request, such as `OpenAI-Organization`.
     #[serde(default)]
     #[schemars(extend("x-secret" = true))]
@@ -258,6 +269,8 @@ pub enum Dialect {
     Anthropic,
     /// Google's Gemini API.
     Gemini,
+    /// AWS Bedrock's Converse.
+    Bedrock,
 }
 
 /// One model server.
@@ -330,6 +343,9 @@ pub struct Model {
     /// What is changed in the body.
     #[serde(default)]
     pub rewrite: Rewrite,
+    /// How it is translated.
+    #[serde(default)]
+    pub translation: Translation,
     /// Instead of the general retries, key by key.
     #[serde(default)]
     pub retry: Retry,

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod error;
+pub mod names;
 pub mod request_reader;
 pub mod request_writer;
 pub mod stream_reader;

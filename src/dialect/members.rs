@@ -76,6 +76,21 @@ impl<'a> Members<'a> {
         Self::object(self.text, &mut Cursor::new(self.text.as_bytes(), member.at), 1)
     }
 
+    /// Reads the objects that are the elements of the array which is the value of one of these members.
+    pub fn objects(&self, array: &Member<'_>) -> Result<Vec<Self>, JsonError> {
+        let mut cursor = Cursor::new(self.text.as_bytes(), array.at);
+        let mut objects = Vec::new();
+        cursor.eat(b'[');
+        cursor.space();
+        while !cursor.eat(b']') {
+            objects.push(Self::object(self.text, &mut cursor, 2)?);
+            cursor.space();
+            cursor.eat(b',');
+            cursor.space();
+        }
+        Ok(objects)
+    }
+
     /// Reads the object at the cursor and leaves the cursor behind it.
     pub(crate) fn object(
         text: &'a str,

@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod error;
+pub mod quirks;
 pub mod request;
 pub mod stream;
 

@@ -41,7 +41,7 @@ pub enum StreamEnd {
 /// Reads the usage of an answer in a dialect, wherever in the answer it stands.
 pub fn usage_tap(dialect: Dialect) -> UsageTap {
     match dialect {
-        Dialect::Chat | Dialect::Responses => UsageTap::default(),
+        Dialect::Chat | Dialect::Responses | Dialect::Bedrock => UsageTap::default(),
         Dialect::Anthropic => UsageTap::new("\"usage\"", anthropic::answer::usage),
         Dialect::Gemini => UsageTap::new("\"usageMetadata\"", gemini::answer::usage),
     }

@@ -1,26 +1,31 @@
 //! One try at one endpoint: its connection, its header and body, its answer.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST,
+    TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{OrErr, Result};
 use tokio::time::Instant;
 
 use super::bill::Answer;
 use super::exchange::Exchange;
+use super::failure::NO_CREDENTIAL;
+use super::losses;
+use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
 use crate::error::{Error, Kind};
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
 use crate::types::TokenUsage;
-use crate::upstream::Pick;
-use crate::usage::{AttemptRecord, Outcome};
+use crate::upstream::{Grant, Pick, ToSign};
+use crate::usage::{AttemptRecord, Outcome, Translation};
 
 /// The client's headers that go upstream. Everything else stays here: credentials above all.
 const REQUEST_HEADERS: [HeaderName; 8] = [
@@ -40,7 +45,7 @@ const RESPONSE_HEADERS: [HeaderName; 9] = [
     CONTENT_TYPE,
     CONTENT_LENGTH,
     TRANSFER_ENCODING,
-    http::header::CONTENT_ENCODING,
+    CONTENT_ENCODING,
     http::header::CONTENT_DISPOSITION,
     http::header::CACHE_CONTROL,
     http::header::RETRY_AFTER,
@@ -66,6 +71,8 @@ pub struct Attempt {
     pick: Pick,
     /// What is sent: the client's body, rewritten or translated for the model asked for here.
     pub outgoing: Outgoing,
+    /// What authorises it, where fixed headers do not: the same from the pick to the header.
+    grant: Option<Arc<Grant>>,
     started: Instant,
     /// Whether the connection had been used before; `None` until there is one.
     pub reused: Option<bool>,
@@ -84,10 +91,10 @@ impl Attempt {
     /// client's, where its body cannot be translated.
     pub fn start(exchange: &mut Exchange) -> std::result::Result<Self, Error> {
         let started = Instant::now();
-        let pick = pick(exchange, started).ok_or_else(nowhere)?;
-        let outgoing = exchange.request.outgoing(pick.target())?;
+        let (pick, outgoing) = pick(exchange, started)?;
         exchange.attempts_made += 1;
         Ok(Self {
+            grant: pick.endpoint().credential().and_then(|credential| credential.grant()),
             pick,
             outgoing,
             started,
@@ -102,9 +109,13 @@ impl Attempt {
     /// How to connect, within what is left of the request's time.
     ///
     /// # Errors
-    /// Where the endpoint's name is not resolved: the attempt then fails as one that found no
-    /// connection.
+    /// Where the endpoint's name is not resolved, or its provider's credential is not to be had: the
+    /// attempt then fails as one that found no connection.
     pub fn peer(&mut self, exchange: &Exchange) -> Result<Box<HttpPeer>> {
+        if self.grant.is_none() && self.pick.endpoint().credential().is_some() {
+            let kind = pingora::ErrorType::Custom(NO_CREDENTIAL);
+            return Err(pingora::Error::explain(kind, "the provider has no credential"));
+        }
         let left = exchange.deadline.left(self.started);
         let now = self.started.into_std();
         let peer = self.pick.peer(&exchange.pool.model.timeouts, left, now);
@@ -140,6 +151,9 @@ impl Attempt {
         let meter = Meter::of(response, &passage);
         *response = response_header(response, &meter, request_id)?;
         exchange.bill.quota_headers(response)?;
+        for (name, value) in losses::headers(&self.outgoing.losses) {
+            response.insert_header(name, value)?;
+        }
         self.meter = Some(meter);
         Ok(())
     }
@@ -150,6 +164,24 @@ impl Attempt {
         exchange.deadline.await_next_byte(between_bytes, Instant::now());
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end))
+    }
+
+    /// What could not be carried so far, of the request and of the answer.
+    pub fn losses(&mut self) -> &[Loss] {
+        let told = self.meter.as_mut().map(Meter::losses).unwrap_or_default();
+        for loss in told {
+            if !self.outgoing.losses.contains(&loss) {
+                self.outgoing.losses.push(loss);
+            }
+        }
+        &self.outgoing.losses
+    }
+
+    /// The upstream refused the credential: one that is fetched may be fetched anew.
+    pub fn doubt_credential(&self) {
+        if let Some(credential) = self.pick.endpoint().credential() {
+            credential.doubt();
+        }
     }
 
     /// Whether nothing goes to the client before the whole answer was read.
@@ -179,14 +211,17 @@ impl Attempt {
     /// Reports the outcome to the endpoint's health, and says what the attempt was.
     pub fn end(self, outcome: Outcome, retry_after: Option<Duration>) -> AttemptRecord {
         let now = Instant::now();
+        let Outgoing { body, dialect, translated, losses } = self.outgoing;
+        let translation = translated.then(|| Box::new(Translation { upstream: dialect, losses }));
         let record = AttemptRecord {
             target: self.pick.metrics().clone(),
             model: self.pick.target().model.clone(),
             outcome,
+            translation,
             reused: self.reused,
             first_byte: self.first_byte,
             total: now.saturating_duration_since(self.started),
-            request_bytes: self.outgoing.body.len() as u64,
+            request_bytes: body.len() as u64,
             response_bytes: self.response_bytes,
         };
         self.pick.report(outcome, retry_after, now.into_std());
@@ -194,16 +229,24 @@ impl Attempt {
     }
 }
 
-/// A target that serves what is asked; that one does was made sure of before.
-fn pick(exchange: &mut Exchange, now: Instant) -> Option<Pick> {
+/// A target that serves what is asked (that one does was made sure of before), and what is sent to it.
+/// Where losses are refused, targets that would lose something are passed over; if all would, the
+/// request is refused.
+fn pick(exchange: &mut Exchange, now: Instant) -> std::result::Result<(Pick, Outgoing), Error> {
     let Exchange { pool, request, hash, tried, .. } = exchange;
+    let mut refusal = None;
     for _ in 0..pool.len() {
-        let pick = pool.pick(*hash, tried, now.into_std())?;
-        if request.is_served_by(&pick.target().endpoint) {
-            return Some(pick);
+        let pick = pool.pick(*hash, tried, now.into_std()).ok_or_else(nowhere)?;
+        if !request.is_served_by(&pick.target().endpoint) {
+            continue;
+        }
+        let outgoing = request.outgoing(pick.target())?;
+        match losses::refused(&pool.model, &outgoing) {
+            Some(error) => refusal = Some(error),
+            None => return Ok((pick, outgoing)),
         }
     }
-    None
+    Err(refusal.unwrap_or_else(nowhere))
 }
 
 fn nowhere() -> Error {
@@ -246,6 +289,13 @@ pub fn request_header(
     for (name, value) in &endpoint.headers {
         header.insert_header(name.clone(), value.clone())?;
     }
+    if let Some(grant) = &attempt.grant {
+        let signed = ToSign { method: "POST", path: &path, body: &outgoing.body };
+        let headers = grant.authorize(endpoint, &signed, SystemTime::now());
+        for (name, value) in headers.or_err(pingora::ErrorType::InternalError, "signing")? {
+            header.insert_header(name, value)?;
+        }
+    }
     Ok(header)
 }
 
@@ -257,12 +307,18 @@ fn response_header(
     request_id: &HeaderValue,
 ) -> Result<ResponseHeader> {
     let length_is_unknown = meter.is_stream() || meter.waits();
+    let media_type = meter.content_type();
     let size = Some(RESPONSE_HEADERS.len() + 2);
     let mut header = ResponseHeader::build_no_case(upstream.status, size)?;
     let mut has_length = false;
     for (name, value) in &upstream.headers {
         let is_length = name == CONTENT_LENGTH;
-        if RESPONSE_HEADERS.contains(name) && !(is_length && length_is_unknown) {
+        let is_replaced = match *name {
+            CONTENT_LENGTH => length_is_unknown,
+            CONTENT_ENCODING => media_type.is_some(),
+            _ => false,
+        };
+        if RESPONSE_HEADERS.contains(name) && !is_replaced {
             has_length |= is_length;
             header.insert_header(name.clone(), value.clone())?;
         }
@@ -272,7 +328,7 @@ fn response_header(
     if !has_length && !bodiless {
         header.insert_header(TRANSFER_ENCODING, "chunked")?;
     }
-    if let Some(media_type) = meter.content_type() {
+    if let Some(media_type) = media_type {
         header.insert_header(CONTENT_TYPE, media_type)?;
     }
     header.insert_header(X_REQUEST_ID, request_id.clone())?;

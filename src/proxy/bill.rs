@@ -86,7 +86,7 @@ impl Bill {
             images: if terms.is_priced { draft.images() } else { 0 },
         };
         if let Some(applying) = active.accounts.applying(caller, &model.alias) {
-            let estimate = draft.estimate(&model.rewrite, applying.answer_tokens());
+            let estimate = draft.demand(&model.rewrite, applying.answer_tokens());
             let (prompt, answer) = (estimate.prompt, estimate.answer);
             let most = |target: &Target| {
                 let price = target.prices.on(day)?;

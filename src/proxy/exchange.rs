@@ -22,6 +22,7 @@ use super::bill::{Answer, Bill};
 use super::deadline::Deadline;
 use super::failure;
 use super::held::Hold;
+use super::losses;
 use super::request_id;
 use crate::config::snapshot::Key;
 use crate::dialect::ir::Dialect;
@@ -223,16 +224,17 @@ impl Context {
 
     /// A whole answer of so many bytes is there: its header may go before it.
     fn release(&mut self, length: usize) {
-        let (Some(exchange), Some(attempt)) = (&self.exchange, &self.attempt) else { return };
+        let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) else { return };
         if self.status.is_some() || !attempt.waits() {
             return;
         }
         self.status = attempt.status;
+        let mut headers = losses::headers(attempt.losses());
+        headers.push((CONTENT_LENGTH, HeaderValue::from(length)));
         if let Some(hold) = &exchange.hold {
             let charge = attempt.answer().map(|answer| exchange.charge(&answer));
-            let cost = exchange.bill.cost_header(charge);
-            let length = (CONTENT_LENGTH, HeaderValue::from(length));
-            hold.release(std::iter::once(length).chain(cost).collect());
+            headers.extend(exchange.bill.cost_header(charge));
+            hold.release(headers);
         }
     }
 
@@ -241,8 +243,13 @@ impl Context {
         if let Some(mut attempt) = self.attempt.take() {
             self.tokens = attempt.tokens().or(self.tokens);
             self.answer = attempt.answer();
+            attempt.losses();
             self.meter = attempt.take_meter();
-            self.attempts.push(attempt.end(outcome, retry_after));
+            let record = attempt.end(outcome, retry_after);
+            if let Some(exchange) = &self.exchange {
+                losses::warn(&exchange.pool.model, &record, &self.request_id);
+            }
+            self.attempts.push(record);
         }
     }
 
@@ -283,6 +290,7 @@ impl Context {
             method: header.method.clone(),
             path: header.uri.path().into(),
             operation: self.operation,
+            dialect: self.dialect,
             caller: self.caller.take(),
             model: self.model.take(),
             stream: self.exchange.as_ref().is_some_and(|exchange| exchange.request.stream),

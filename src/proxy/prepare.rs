@@ -17,7 +17,7 @@ use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
 use crate::dialect::ir::Dialect;
-use crate::dialect::models;
+use crate::dialect::{capabilities, models};
 use crate::error::Result;
 use crate::request::{Draft, Request, Rewriting};
 use crate::route::{self, Route};
@@ -48,6 +48,9 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
     let pool = route::resolve(&active.pools, &caller, draft.model())?;
     ctx.model = pool.metrics().cloned();
+    if let Some(body) = draft.estimate(&pool.model)? {
+        return Ok(Next::Reply(Reply { body, is_estimated: true }));
+    }
     draft.admit(&pool.model)?;
     let bill = Bill::open(&active, &caller, &pool, (&draft, header), now)?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
@@ -94,9 +97,10 @@ fn answer_here(route: &Route<'_>, active: &Active, caller: &Key, ctx: &Context) 
             models::one(ctx.dialect, id)
         }
         Route::OneModel(id) => return Err(route::unknown_model(&active.pools, caller, id)),
+        Route::Capabilities => capabilities::body(&route::reach(&active.pools, caller)),
         _ => models::list(ctx.dialect, &route::available(&active.pools, caller)),
     };
-    Ok(Next::Reply(Reply { body }))
+    Ok(Next::Reply(Reply { body, is_estimated: false }))
 }
 
 async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {

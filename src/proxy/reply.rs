@@ -17,16 +17,24 @@ use crate::route;
 /// Tells OpenAI's SDKs whether to ask again.
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// Tells that an answer is the gateway's own guess.
+const X_TOLLGATE_ESTIMATED: HeaderName = HeaderName::from_static("x-tollgate-estimated");
+
 /// An answer made here.
 pub struct Reply {
     /// JSON.
     pub body: Bytes,
+    /// Whether it is a guess of the gateway's own: the client is told.
+    pub is_estimated: bool,
 }
 
 impl Reply {
     /// Writes the answer with status 200.
     pub async fn send(self, session: &mut Session, ctx: &mut Context) -> Result<()> {
-        let header = header(200, self.body.len(), ctx)?;
+        let mut header = header(200, self.body.len(), ctx)?;
+        if self.is_estimated {
+            header.insert_header(X_TOLLGATE_ESTIMATED, "true")?;
+        }
         write(session, ctx, header, self.body).await
     }
 }

@@ -2,10 +2,13 @@
 
 use bytes::Bytes;
 
-use super::{ModelForm, Request, overlap};
+use super::{ModelForm, Request, overlap, platform};
 use crate::config::snapshot::{Endpoint, Target};
+use crate::dialect::counting::translate_question;
+use crate::dialect::embeddings::{request_to_gemini, request_to_openai};
+use crate::dialect::gemini::names;
 use crate::dialect::gemini::stream_writer::Framing;
-use crate::dialect::ir::loss::Loss;
+use crate::dialect::ir::loss::{Loss, Losses};
 use crate::dialect::ir::{self, Dialect};
 use crate::dialect::translate::translate_request;
 use crate::error::Result;
@@ -31,6 +34,14 @@ impl Request {
     /// `InvalidBody` where a body that must be translated is not what its dialect says; `Internal`
     /// where the edits overlap, which the rules rule out.
     pub fn outgoing(&self, target: &Target) -> Result<Outgoing> {
+        let mut outgoing = self.in_dialect(target)?;
+        let asked = (self.operation, outgoing.dialect);
+        let (platform, losses) = (&target.endpoint.platform, &mut outgoing.losses);
+        outgoing.body = platform::adapted(platform, asked, outgoing.body, losses)?;
+        Ok(outgoing)
+    }
+
+    fn in_dialect(&self, target: &Target) -> Result<Outgoing> {
         let dialect = target.endpoint.wire(self.dialect);
         if !self.is_foreign(dialect) {
             let body = self.body_for(target)?;
@@ -42,9 +53,19 @@ impl Request {
             extensions: target.endpoint.extensions,
             usage_in_streams: target.endpoint.usage_in_streams,
         };
-        let done = translate_request(self.dialect, dialect, &own, to, self.stream)?;
-        let body = Bytes::from(done.body);
-        Ok(Outgoing { body, dialect, translated: true, losses: done.losses })
+        let (from, mut losses) = (self.dialect, Losses::new(self.dialect));
+        let done = match (self.operation, dialect) {
+            (Operation::CountTokens, _) => translate_question(from, dialect, &own, to)?,
+            (Operation::Embedding, Dialect::Gemini) => {
+                request_to_gemini(&own, to.model, &mut losses)?
+            }
+            (Operation::Embedding, _) => {
+                request_to_openai(&own, self.embeddings, to.model, &mut losses)?
+            }
+            _ => translate_request(from, dialect, &own, to, self.stream)?,
+        };
+        let losses = done.losses.into_iter().chain(losses.into_list()).collect();
+        Ok(Outgoing { body: Bytes::from(done.body), dialect, translated: true, losses })
     }
 
     /// The path at a target.
@@ -56,6 +77,7 @@ impl Request {
             (_, false) => GeminiMethod::Generate,
         });
         let path = UpstreamPath {
+            platform: &target.endpoint.platform,
             base: &target.endpoint.base_path,
             dialect,
             operation: self.operation,
@@ -69,7 +91,7 @@ impl Request {
 
     /// Whether an endpoint serves what is asked.
     pub fn is_served_by(&self, endpoint: &Endpoint) -> bool {
-        path::serves(self.operation, endpoint.wire(self.dialect))
+        path::serves(self.operation, endpoint.wire(self.dialect), &endpoint.platform)
     }
 
     /// Whether servers of a dialect are asked in other words than the client's.
@@ -95,7 +117,12 @@ impl Request {
         match &self.model.form {
             ModelForm::Json(at) => splice.replace_string(at.clone(), model).map_err(overlap)?,
             ModelForm::Text(at) => splice.replace(at.clone(), model.as_bytes()).map_err(overlap)?,
-            ModelForm::Path => {}
+            ModelForm::Path(places) => {
+                let model = names::qualified(model);
+                for at in places {
+                    splice.replace_string(at.clone(), &model).map_err(overlap)?;
+                }
+            }
         }
         Ok(splice.apply(&self.body))
     }

@@ -1,7 +1,7 @@
 //! What a request may use, read from its body before it is rewritten: for limits and budgets, and for
 //! no request that has none.
 
-use super::{Draft, Form};
+use super::{Body, Draft};
 use crate::admission::estimate::{self, Estimate};
 use crate::config::snapshot::Rewrite;
 use crate::dialect::members::{Member, Members};
@@ -15,8 +15,8 @@ const CHOICE_MEMBERS: [&str; 2] = ["n", "best_of"];
 
 impl Draft<'_> {
     /// The tokens that it may use: `learned` of an answer, where nobody sets a bound.
-    pub fn estimate(&self, rules: &Rewrite, learned: u64) -> Estimate {
-        let Form::Json(wishes) = &self.form else {
+    pub fn demand(&self, rules: &Rewrite, learned: u64) -> Estimate {
+        let Body::Json(wishes) = &self.form else {
             return Estimate { prompt: estimate::MEDIA_TOKENS, ..Estimate::default() };
         };
         let prompt = estimate::prompt(self.body);
@@ -43,10 +43,10 @@ impl Draft<'_> {
     /// The images that it asks for.
     pub fn images(&self) -> u64 {
         match &self.form {
-            Form::Json(wishes) if self.call.operation == Operation::Image => {
+            Body::Json(wishes) if self.call.operation == Operation::Image => {
                 count(&wishes.members, "n").unwrap_or(1)
             }
-            Form::Json(_) | Form::Multipart { .. } => 0,
+            Body::Json(_) | Body::Multipart { .. } => 0,
         }
     }
 }
@@ -82,7 +82,7 @@ mod tests {
         let json = HeaderValue::from_static("application/json");
         let body = Bytes::copy_from_slice(body.as_bytes());
         let draft = Draft::read(call, Some(&json), &body).unwrap();
-        (draft.estimate(rules, 500), draft.images())
+        (draft.demand(rules, 500), draft.images())
     }
 
     #[test]

@@ -3,13 +3,17 @@
 use bytes::Bytes;
 
 use super::{CUT_SHORT, End, Passage};
+use crate::dialect::bedrock::frames::Frames;
+use crate::dialect::counting::translate_count;
+use crate::dialect::embeddings::{Form, answer_to_gemini, answer_to_openai};
+use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
 use crate::dialect::sse::{Event, Scanner};
 use crate::dialect::translate::stream::{Step, StreamOptions, StreamTranslator};
-use crate::dialect::translate::{translate_answer, translate_error};
+use crate::dialect::translate::{TranslatedAnswer, translate_answer, translate_error};
 use crate::error::{Error, Kind};
-use crate::types::TokenUsage;
+use crate::types::{Operation, TokenUsage};
 
 /// The largest whole answer that is translated, in bytes: it is held until it is complete.
 pub const WHOLE_BYTES_MAX: usize = 32 << 20;
@@ -19,14 +23,24 @@ pub const EVENT_BYTES_MAX: usize = 4 << 20;
 
 /// A stream that is translated.
 pub struct Streamed {
-    scanner: Scanner,
+    events: Events,
     translator: StreamTranslator,
     end: Option<End>,
+}
+
+/// What cuts a stream's bytes into events.
+enum Events {
+    /// Server-sent events.
+    Sse(Scanner),
+    /// Bedrock's binary frames.
+    Frames(Frames),
 }
 
 /// A whole answer that is translated.
 pub struct Whole {
     status: u16,
+    operation: Operation,
+    embeddings: Form,
     from: Dialect,
     to: Dialect,
     id: String,
@@ -38,16 +52,21 @@ pub struct Whole {
 }
 
 impl Streamed {
-    /// The start of a stream.
-    pub fn new(passage: &Passage<'_>) -> Self {
+    /// The start of a stream, of server-sent events or of binary frames.
+    pub fn new(passage: &Passage<'_>, frames: bool) -> Self {
         let request = passage.request;
         let options = StreamOptions {
             reply: passage.reply,
             include_usage: request.include_usage,
             framing: request.framing,
         };
+        let events = if frames {
+            Events::Frames(Frames::default())
+        } else {
+            Events::Sse(Scanner::new(EVENT_BYTES_MAX))
+        };
         Self {
-            scanner: Scanner::new(EVENT_BYTES_MAX),
+            events,
             translator: StreamTranslator::new(passage.from, request.dialect, &options),
             end: None,
         }
@@ -57,37 +76,41 @@ impl Streamed {
     /// an answer, or behind an error, there is nothing more.
     pub fn read(&mut self, body: &mut Option<Bytes>, end: bool) -> End {
         let mut out = Vec::new();
-        let Self { scanner, translator, end: known } = self;
-        let mut event = |event: Event<'_>, out: &mut Vec<u8>| {
-            if known.is_some() {
-                return;
-            }
-            let step = match event {
-                Event::Message { data, .. } => translator.event(&data, out),
-                Event::Oversized => {
-                    let text = "An event of the model's answer is too large to be passed on.";
-                    translator.error(&Error::new(Kind::UpstreamBroken, text), out);
-                    *known = Some(End::Failed(text.to_owned()));
-                    return;
-                }
-            };
-            *known = ended(step);
-        };
-        if let Some(bytes) = body.take() {
-            scanner.feed(&bytes, |read| event(read, &mut out));
+        if let Some(bytes) = body.take().filter(|_| self.end.is_none()) {
+            self.feed(&bytes, &mut out);
         }
         if end {
-            scanner.finish(|read| event(read, &mut out));
-            if known.is_none() {
-                let step = translator.finish(&mut out);
-                *known = Some(match step {
-                    Step::Failed(_) => End::CutShort,
-                    Step::More | Step::Done => End::Fine,
-                });
-            }
+            self.finish(&mut out);
         }
         *body = Some(Bytes::from(out)).filter(|out| !out.is_empty());
         if end { self.end.clone().unwrap_or(End::Fine) } else { End::Fine }
+    }
+
+    fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let Self { events, translator, end } = self;
+        let mut steps = Steps { translator, end };
+        match events {
+            Events::Sse(scanner) => scanner.feed(bytes, |event| steps.take(&event, out)),
+            Events::Frames(frames) => {
+                frames.feed(bytes);
+                steps.take_frames(frames, out);
+            }
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        let Self { events, translator, end } = self;
+        if let Events::Sse(scanner) = events {
+            let mut steps = Steps { translator, end };
+            scanner.finish(|event| steps.take(&event, out));
+        }
+        if end.is_none() {
+            let step = translator.finish(out);
+            *end = Some(match step {
+                Step::Failed(_) => End::CutShort,
+                Step::More | Step::Done => End::Fine,
+            });
+        }
     }
 
     /// Tokens used, as far as they are told.
@@ -108,6 +131,39 @@ impl Streamed {
     }
 }
 
+/// The events of a stream, one by one, until one of them is its end.
+struct Steps<'s> {
+    translator: &'s mut StreamTranslator,
+    end: &'s mut Option<End>,
+}
+
+impl Steps<'_> {
+    fn take(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        match event {
+            _ if self.end.is_some() => {}
+            Event::Message { data, .. } => *self.end = ended(self.translator.event(data, out)),
+            Event::Oversized => {
+                self.fail("An event of the model's answer is too large to be passed on.", out);
+            }
+        }
+    }
+
+    fn take_frames(&mut self, frames: &mut Frames, out: &mut Vec<u8>) {
+        while self.end.is_none() {
+            match frames.next_event() {
+                Ok(Some(data)) => *self.end = ended(self.translator.event(data, out)),
+                Ok(None) => return,
+                Err(_) => self.fail("The model's answer came in a form that cannot be read.", out),
+            }
+        }
+    }
+
+    fn fail(&mut self, text: &'static str, out: &mut Vec<u8>) {
+        self.translator.error(&Error::new(Kind::UpstreamBroken, text), out);
+        *self.end = Some(End::Failed(text.to_owned()));
+    }
+}
+
 fn ended(step: Step) -> Option<End> {
     match step {
         Step::More => None,
@@ -122,6 +178,8 @@ impl Whole {
         let Reply { id, created, model } = passage.reply;
         Self {
             status,
+            operation: passage.request.operation,
+            embeddings: passage.request.embeddings,
             from: passage.from,
             to: passage.request.dialect,
             id: id.to_owned(),
@@ -150,8 +208,7 @@ impl Whole {
             *body = Some(translate_error(self.from, self.to, self.status, &held).body.into());
             return End::Fine;
         }
-        let reply = Reply { id: &self.id, created: self.created, model: &self.model };
-        match translate_answer(self.from, self.to, &held, &reply) {
+        match self.translate(&held) {
             Ok(done) => {
                 (self.usage, self.losses) = (done.usage, done.losses);
                 *body = Some(done.body.into());
@@ -159,6 +216,16 @@ impl Whole {
             }
             Err(_) if held.is_empty() => End::Unreadable(CUT_SHORT.to_owned()),
             Err(fault) => End::Unreadable(fault.message),
+        }
+    }
+
+    fn translate(&self, body: &[u8]) -> Result<TranslatedAnswer, Fault> {
+        let reply = Reply { id: &self.id, created: self.created, model: &self.model };
+        match (self.operation, self.to) {
+            (Operation::CountTokens, to) => translate_count(to, body),
+            (Operation::Embedding, Dialect::Gemini) => answer_to_gemini(body, self.embeddings),
+            (Operation::Embedding, _) => answer_to_openai(body, self.embeddings, &self.model),
+            _ => translate_answer(self.from, self.to, body, &reply),
         }
     }
 
@@ -170,5 +237,18 @@ impl Whole {
     /// What could not be carried.
     pub fn losses(&mut self) -> Vec<Loss> {
         std::mem::take(&mut self.losses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Scanner, Streamed};
+
+    #[test]
+    fn the_state_of_a_stream_is_small() {
+        // Beside this a scanner keeps at most 8 KiB of buffer from one event to the next; readers and
+        // writers keep a few bytes for each open block.
+        let fixed = size_of::<Streamed>() + size_of::<Scanner>();
+        assert!(fixed < 4 << 10, "{fixed} bytes");
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderValue, Method};
 use smallvec::smallvec;
 
+use crate::config::snapshot::platform::Platform;
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::terms::{KeyTerms, Terms};
 use crate::config::snapshot::{
@@ -15,6 +16,7 @@ use crate::config::snapshot::{
     Server, Snapshot, Target, Timeouts,
 };
 use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Policy;
 use crate::telemetry::metrics::Metrics;
 use crate::types::TokenUsage;
 use crate::types::{EndpointId, KeyId, ModelAlias, ModelName, Operation, Revision, TenantId};
@@ -30,6 +32,7 @@ pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRec
         method: Method::POST,
         path: "/v1/chat/completions".into(),
         operation: Some(Operation::Chat),
+        dialect: Dialect::Chat,
         caller: Some(Arc::new(key())),
         model: Some(Arc::clone(target.alias())),
         stream: false,
@@ -40,6 +43,7 @@ pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRec
             target,
             model: ModelName::from("gpt-9"),
             outcome: Outcome::Answered(200),
+            translation: None,
             reused: Some(true),
             first_byte: Some(Duration::from_micros(1_500)),
             total: Duration::from_micros(1_900),
@@ -100,6 +104,7 @@ pub(crate) fn snapshot(models: &[(&str, &[&str])]) -> Snapshot {
         endpoints: endpoints.into_values().collect(),
         keys: HashMap::new(),
         terms: Terms::default(),
+        secret_files: Vec::new(),
     }
 }
 
@@ -136,6 +141,9 @@ fn endpoint(id: &str) -> Endpoint {
         base_path: "/v1".into(),
         authority: HeaderValue::from_static("upstream.test"),
         headers: vec![],
+        credential: None,
+        region: None,
+        platform: Platform::Plain,
         weight: 1,
         health: None,
         passive: PassiveHealth {
@@ -161,6 +169,7 @@ fn model(alias: &str, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Model {
         levels: vec![Level { targets: endpoints.map(target).collect() }],
         balance: Balance::RoundRobin,
         rewrite: Rewrite::default(),
+        losses: Policy::default(),
         retry: Retry {
             attempts_max: 3,
             statuses: vec![],

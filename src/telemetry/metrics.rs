@@ -7,6 +7,7 @@
 
 mod admission;
 mod cells;
+mod credential;
 mod page;
 mod render;
 mod slots;
@@ -21,11 +22,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::process_collector::ProcessCollector;
 
 pub use self::admission::AdmissionMetrics;
+pub use self::credential::CredentialMetrics;
+
 use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::shard::{Sharded, thread_number};
 use crate::config::reload;
 use crate::config::snapshot::Snapshot;
-use crate::types::{EndpointId, MicroUsd, ModelAlias, Revision, TokenUsage};
+use crate::types::{EndpointId, MicroUsd, ModelAlias, ProviderId, Revision, TokenUsage};
 use crate::upstream::Ejection;
 use crate::usage::{AttemptRecord, UsageRecord};
 
@@ -75,6 +78,7 @@ struct Handles {
     aliases: BTreeMap<ModelAlias, Arc<AliasMetrics>>,
     endpoints: BTreeMap<EndpointId, Arc<EndpointMetrics>>,
     targets: BTreeMap<(ModelAlias, EndpointId), Arc<TargetMetrics>>,
+    credentials: BTreeMap<ProviderId, Arc<CredentialMetrics>>,
 }
 
 impl Metrics {
@@ -102,6 +106,13 @@ impl Metrics {
     /// The handles of an endpoint; the same for the same id.
     pub fn endpoint(&self, id: &EndpointId) -> Arc<EndpointMetrics> {
         self.handles().endpoint(id, self.threads)
+    }
+
+    /// The handles of a provider's credential; the same for the same provider.
+    pub fn credential(&self, provider: &ProviderId) -> Arc<CredentialMetrics> {
+        let mut handles = self.handles();
+        let entry = handles.credentials.entry(provider.clone());
+        Arc::clone(entry.or_insert_with(|| Arc::new(CredentialMetrics::new(provider.clone()))))
     }
 
     /// The handles of an alias at an endpoint; the same for the same pair.
@@ -132,6 +143,12 @@ impl Metrics {
         handles.aliases.retain(|alias, _| snapshot.models.contains_key(alias));
         handles.endpoints.retain(|id, _| known(id));
         handles.targets.retain(|(alias, id), _| serves(alias, id));
+        let shown = |provider: &ProviderId| {
+            let mut endpoints = snapshot.endpoints.iter();
+            endpoints
+                .any(|endpoint| endpoint.provider == *provider && endpoint.credential.is_some())
+        };
+        handles.credentials.retain(|provider, _| shown(provider));
     }
 
     /// Counts a request as in flight, until what is returned is dropped.
@@ -325,6 +342,8 @@ struct TargetCells {
     attempts: Counts<{ slots::OUTCOMES.len() }>,
     tokens: Counts<{ slots::TOKENS.len() }>,
     cost: Counts<1>,
+    /// Without losses, then with some.
+    translations: Counts<2>,
 }
 
 impl TargetMetrics {
@@ -343,7 +362,11 @@ impl TargetMetrics {
     }
 
     fn record(&self, thread: usize, attempt: &AttemptRecord) {
-        self.shards.at(thread).attempts.add(slots::outcome(attempt.outcome), 1);
+        let cells = self.shards.at(thread);
+        cells.attempts.add(slots::outcome(attempt.outcome), 1);
+        if let Some(done) = &attempt.translation {
+            cells.translations.add(usize::from(!done.losses.is_empty()), 1);
+        }
         self.endpoint.record(thread, attempt);
     }
 

@@ -9,6 +9,7 @@ use http::HeaderValue;
 
 use super::pool::{Pick, Pool, Tried};
 use super::{LiveEndpoint, Pools, Registry};
+use crate::config::snapshot::platform::Platform;
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::terms::Terms;
 use crate::config::snapshot::{
@@ -16,6 +17,7 @@ use crate::config::snapshot::{
     Rewrite, Server, Snapshot, Target, Timeouts,
 };
 use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Policy;
 use crate::telemetry::metrics::Metrics;
 use crate::types::Revision;
 use crate::usage::Outcome;
@@ -52,6 +54,9 @@ pub(super) fn at(id: &str, address: SocketAddr) -> Endpoint {
         base_path: "/v1".into(),
         authority: HeaderValue::from_str(&address.to_string()).unwrap(),
         headers: Vec::new(),
+        credential: None,
+        region: None,
+        platform: Platform::Plain,
         weight: 1,
         health: None,
         passive: PassiveHealth {
@@ -83,6 +88,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         levels: levels.iter().map(level).collect(),
         balance,
         rewrite: Rewrite::default(),
+        losses: Policy::default(),
         retry: Retry {
             attempts_max: 3,
             statuses: Vec::new(),
@@ -100,6 +106,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         models: HashMap::from([(ALIAS.into(), Arc::new(model))]),
         keys: HashMap::new(),
         terms: Terms::default(),
+        secret_files: Vec::new(),
     }
 }
 

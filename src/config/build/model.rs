@@ -13,6 +13,7 @@ use crate::config::problems::unknown;
 use crate::config::raw;
 use crate::config::snapshot::{Balance, Endpoint, HashOn, Level, Model, Retry, Target, Timeouts};
 use crate::config::spot::Spot;
+use crate::dialect::ir::loss::Policy;
 use crate::types::{ModelAlias, ModelName};
 
 /// What holds for a model that says nothing else.
@@ -43,8 +44,17 @@ pub(super) fn model(
         ),
         balance: balance(raw, &spot),
         rewrite: rewrite::rewrite(&raw.rewrite, &spot.key("rewrite")),
+        losses: losses(raw.translation.losses),
         retry: limits::retry(&raw.retry, &spot.key("retry"), &general.retry),
         timeouts: limits::bounded(timeouts),
+    }
+}
+
+fn losses(raw: raw::rewrite::Losses) -> Policy {
+    match raw {
+        raw::rewrite::Losses::Drop => Policy::Drop,
+        raw::rewrite::Losses::Warn => Policy::Warn,
+        raw::rewrite::Losses::Reject => Policy::Reject,
     }
 }
 

@@ -23,6 +23,28 @@ pub struct Rewrite {
     pub refuse: Vec<String>,
 }
 
+/// How requests and answers are translated where client and provider speak different dialects.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Translation {
+    /// What is done about what cannot be carried. Default drop.
+    #[serde(default)]
+    pub losses: Losses,
+}
+
+/// What is done about what cannot be carried.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Losses {
+    /// It is left out, and named in the answer's header.
+    #[default]
+    Drop,
+    /// The same, with a warning in the log.
+    Warn,
+    /// The request is refused with 400, naming it.
+    Reject,
+}
+
 /// A message put into chats.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

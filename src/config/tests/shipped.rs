@@ -1,6 +1,7 @@
 //! The files that come with the program: each example is valid, and the one that documents every
 //! key cannot forget one.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -37,6 +38,7 @@ fn check(name: &str) -> Snapshot {
     let around = Surroundings {
         base_dir: directory.path(),
         variable: &|name| name.ends_with("_API_KEY").then(|| "sk-test".into()),
+        read: RefCell::default(),
     };
     let text = std::fs::read_to_string(conf().join(name)).unwrap();
     parse_within(&text, name, &around, Revision(1)).unwrap_or_else(|problems| panic!("{problems}"))
@@ -72,7 +74,7 @@ fn the_demo_is_what_the_readme_says() {
 #[test]
 fn tollgate_yaml_needs_no_environment() {
     let text = std::fs::read_to_string(conf().join("tollgate.yaml")).unwrap();
-    let around = Surroundings { base_dir: &conf(), variable: &|_| None };
+    let around = Surroundings { base_dir: &conf(), variable: &|_| None, read: RefCell::default() };
     assert!(parse_within(&text, "tollgate.yaml", &around, Revision(1)).is_ok());
 }
 

@@ -7,7 +7,8 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use super::{keys_of_the_schema, parse_in, snapshot};
 use crate::config::listener_changes;
-use crate::config::snapshot::{AccessLog, Balance, HashOn, Piece, Position, Timeouts};
+use crate::config::snapshot::prompt::{Piece, Position};
+use crate::config::snapshot::{AccessLog, Balance, HashOn, Timeouts};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -158,7 +159,7 @@ models:
     let defaults: Vec<_> = rewrite.defaults.iter().map(|(name, json)| (&**name, &**json)).collect();
     assert_eq!(defaults, [("stop", "[\"a\",null]"), ("temperature", "0.5")]);
     assert_eq!(rewrite.caps, [("max_tokens".into(), 100.into())]);
-    assert_eq!(rewrite.refuse, ["tools".into()]);
+    assert_eq!(rewrite.refuse, [Box::from("tools")]);
     assert!(snapshot.models["n"].rewrite.is_empty());
 }
 

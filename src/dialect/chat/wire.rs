@@ -12,7 +12,7 @@ pub const REQUEST_MEMBERS: &[&str] = &[
     "model", "messages", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call",
     "response_format", "reasoning_effort", "temperature", "top_p", "top_k", "frequency_penalty",
     "presence_penalty", "seed", "max_tokens", "max_completion_tokens", "stop", "n", "logprobs",
-    "top_logprobs", "user", "safety_identifier", "service_tier", "stream", "stream_options",
+    "top_logprobs", "user", "safety_identifier", "service_tier", "stream", "stream_options", "store",
 ];
 
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -119,6 +119,7 @@ const fn class_of(kind: Kind) -> Class {
         Kind::UpstreamUnreachable
         | Kind::UpstreamBroken
         | Kind::UpstreamCredential
+        | Kind::CredentialUnavailable
         | Kind::UpstreamStatus
         | Kind::Internal => Class::Server,
     }

@@ -56,7 +56,7 @@ impl UsageTap {
 }
 
 /// Reads a usage object; `None` if it is none, or counts no tokens.
-pub(super) fn read(object: &[u8]) -> Option<TokenUsage> {
+pub fn read(object: &[u8]) -> Option<TokenUsage> {
     serde_json::from_slice::<Reported>(object).ok()?.usage()
 }
 

@@ -104,6 +104,12 @@ impl<'a> Request<'a> {
         self.members.get("user").and_then(Member::string)
     }
 
+    /// Whether embeddings are wanted as base64.
+    pub fn wants_base64(&self) -> bool {
+        let format = self.members.get("encoding_format").and_then(Member::string);
+        format.as_deref() == Some("base64")
+    }
+
     /// Sets the model to ask the upstream for.
     pub fn set_model(&self, model: &str, splice: &mut Splice) -> Result<(), Overlap> {
         match self.members.get("model") {

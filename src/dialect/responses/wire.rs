@@ -11,7 +11,8 @@ use crate::types::TokenUsage;
 pub const REQUEST_MEMBERS: &[&str] = &[
     "model", "input", "instructions", "max_output_tokens", "temperature", "top_p", "tools",
     "tool_choice", "parallel_tool_calls", "reasoning", "text", "stream", "stream_options", "user",
-    "safety_identifier", "service_tier", "top_logprobs", "store", "include",
+    "safety_identifier", "service_tier", "top_logprobs", "store", "include", "background",
+    "conversation", "previous_response_id",
 ];
 
 #[derive(Debug, Default, Serialize, Deserialize)]

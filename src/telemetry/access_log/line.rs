@@ -9,9 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use chrono::DateTime;
 
 use super::json::Json;
+use crate::dialect::ir::Dialect;
 use crate::error::Kind;
 use crate::types::{MicroUsd, Operation, TokenUsage};
-use crate::usage::{AttemptRecord, UsageRecord, UsageSource};
+use crate::usage::{AttemptRecord, Translation, UsageRecord, UsageSource};
 
 /// The longest text logged of what a client chose, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -61,6 +62,9 @@ fn request(record: &UsageRecord, line: &mut Json<'_>) {
     line.word(r#","method":"#, short(record.method.as_str()));
     line.text(r#","path":"#, short(&record.path));
     line.word(r#","operation":"#, record.operation.map(Operation::label));
+    if record.dialect != Dialect::Chat {
+        line.word(r#","dialect":"#, record.dialect.name());
+    }
     line.text(r#","tenant":"#, caller.map(|key| key.tenant.as_str()));
     line.text(r#","key":"#, caller.map(|key| key.id.as_str()));
     line.text(r#","model":"#, record.model.as_ref().map(|model| model.alias().as_str()));
@@ -104,7 +108,21 @@ fn attempt(attempt: &AttemptRecord, line: &mut Json<'_>) {
     line.flag(r#","reused":"#, attempt.reused);
     line.millis(r#","first_byte_ms":"#, attempt.first_byte);
     line.millis(r#","total_ms":"#, attempt.total);
+    if let Some(done) = &attempt.translation {
+        translation(done, line);
+    }
     line.raw("}");
+}
+
+/// What an endpoint was asked in, and what was lost by it.
+fn translation(done: &Translation, line: &mut Json<'_>) {
+    line.word(r#","dialect":"#, done.upstream.name());
+    for (place, loss) in done.losses.iter().enumerate() {
+        line.text(if place == 0 { r#","losses":["# } else { "," }, short(&loss.field));
+    }
+    if !done.losses.is_empty() {
+        line.raw("]");
+    }
 }
 
 fn tokens(used: &TokenUsage, line: &mut Json<'_>) {

@@ -7,7 +7,7 @@ use prometheus::proto::MetricFamily;
 
 use super::cells::{OVERHEAD_BOUNDS, REQUEST_BOUNDS, distribution, sum};
 use super::page::{Family, Page};
-use super::{AliasMetrics, EndpointMetrics, Handles, Metrics, TargetMetrics, slots};
+use super::{AliasMetrics, EndpointMetrics, Handles, Metrics, TargetMetrics, credential, slots};
 use crate::error::Kind;
 
 /// Every family that has a sample.
@@ -21,6 +21,7 @@ pub(super) fn families(metrics: &Metrics) -> Vec<MetricFamily> {
         requests(&mut page, aliases);
         attempts(&mut page, &handles);
         endpoints(&mut page, &handles);
+        credential::families(&mut page, handles.credentials.values().map(AsRef::as_ref));
     }
     // CPU, memory, descriptors, threads.
     page.extend(metrics.process.collect());
@@ -151,6 +152,10 @@ fn attempts(page: &mut Page, handles: &Handles) {
         "tollgate_cost_micro_usd_total",
         "What requests were charged, in millionths of a US dollar.",
     );
+    let mut translations = Family::counter(
+        "tollgate_translations_total",
+        "Attempts at endpoints that do not speak the client's dialect, by whether something was lost.",
+    );
     for target in handles.targets.values().map(AsRef::as_ref) {
         let TargetMetrics { shards, .. } = target;
         let model = ("model", target.alias().alias().as_str());
@@ -164,10 +169,15 @@ fn attempts(page: &mut Page, handles: &Handles) {
             tokens.nonzero(&[model, endpoint, ("class", class)], count);
         }
         cost.nonzero(&[model, endpoint], sum(shards, |cells| &cells.cost, 0));
+        for (slot, lossy) in ["false", "true"].into_iter().enumerate() {
+            let count = sum(shards, |cells| &cells.translations, slot);
+            translations.nonzero(&[model, endpoint, ("lossy", lossy)], count);
+        }
     }
     page.add(attempts);
     page.add(tokens);
     page.add(cost);
+    page.add(translations);
 }
 
 /// How endpoints stand and what went over their connections.
