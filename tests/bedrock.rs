@@ -204,3 +204,47 @@ async fn errors_keep_their_meaning_and_are_tried_again_where_that_helps() {
     model.always(denied.with_status(403));
     gateway.client().chat("demo").await.assert_error(502, "upstream_credential");
 }
+
+#[tokio::test]
+async fn clients_of_every_dialect_reach_it() {
+    let model = upstream().await;
+    let gateway = start(serving(&model)).await;
+    let asked = json!([{"role": "user", "content": "Weather?"}]);
+    for (path, body, end) in [
+        (
+            "/v1/chat/completions",
+            json!({"model": "demo", "stream": true, "messages": asked}),
+            "[DONE]",
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "demo", "stream": true, "input": "Weather?"}),
+            "response.completed",
+        ),
+        (
+            "/v1/messages",
+            json!({"model": "demo", "stream": true, "max_tokens": 9, "messages": asked}),
+            "message_stop",
+        ),
+        (
+            "/v1beta/models/demo:streamGenerateContent?alt=sse",
+            json!({"contents": [{"role": "user", "parts": [{"text": "Weather?"}]}]}),
+            "finishReason",
+        ),
+    ] {
+        model.then(streamed(frames("tools.stream.sse").concat()));
+        let reply = Reply::from(gateway.client().request(Method::POST, path).json(&body)).await;
+        let text = reply.text();
+        assert_eq!(reply.status, 200, "{path}: {text}");
+        assert!(text.contains("get_weather") && text.contains("Oslo"), "{path}: {text}");
+        assert!(text.contains(end), "{path}: {text}");
+        let request = model.last_request();
+        assert_eq!(
+            request.json()["messages"][0]["content"],
+            json!([{"text": "Weather?"}]),
+            "{path}"
+        );
+        assert_signed(&request);
+        assert_eq!(gateway.logged(&reply).await["tokens"]["output"], 9, "{path}");
+    }
+}

@@ -129,11 +129,12 @@ async fn a_token_is_replaced_before_it_expires() {
     tokens.then(token("first", 5)).always(token("second", 3600));
     let gateway = with_azure(&model, &tokens).start().await;
     // No request fails meanwhile: each has the one or the other.
-    eventually("the second token", async || match asked(&gateway, &model).await.as_str() {
-        "Bearer first" => None,
-        token => Some(assert_eq!(token, "Bearer second")),
+    let token = eventually("another token", async || {
+        let token = asked(&gateway, &model).await;
+        (token != "Bearer first").then_some(token)
     })
     .await;
+    assert_eq!(token, "Bearer second");
     assert_eq!(tokens.count(), 2);
 }
 

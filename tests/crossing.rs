@@ -196,6 +196,27 @@ async fn whole_answers_cross() {
 }
 
 #[tokio::test]
+async fn whole_answers_and_streams_cross_over_http2() {
+    let model = upstream().await;
+    let gateway =
+        serving(Dialect::Gemini, &model).set("server.listeners.0.h2c", true).start().await;
+    for stream in [false, true] {
+        let case = if stream { "plain.stream.sse" } else { "plain.answer.json" };
+        let answer = data(Dialect::Gemini, case);
+        model.then(if stream { sse(answer.clone()) } else { whole(answer.clone()) });
+        let body = request(Dialect::Anthropic, "plain", stream);
+        let asked = gateway.client_h2c().request(Method::POST, path(Dialect::Anthropic, stream));
+        let answered = Answered::from(asked.json(&body)).await;
+        assert_eq!((answered.status, answered.version), (200, support::Version::HTTP_2));
+        if stream {
+            assert_streamed(Dialect::Anthropic, Dialect::Gemini, &answer, &answered);
+        } else {
+            assert_told(Dialect::Anthropic, Dialect::Gemini, &answer, &answered);
+        }
+    }
+}
+
+#[tokio::test]
 async fn streams_cross() {
     for server in Dialect::ALL {
         let model = upstream().await;

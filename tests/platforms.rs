@@ -93,8 +93,11 @@ async fn mistral_is_spared_what_it_refuses() {
             {"role": "tool", "tool_call_id": "call_0123456789", "content": "1"},
         ],
     });
-    let request = sent(json!({"platform": "mistral"}), CHATS, &body, ok()).await;
-    let sent = request.json();
+    let model = upstream().await;
+    let gateway = serving(&model, json!({"platform": "mistral"})).start().await;
+    let reply = ask(&gateway, CHATS, &body).await;
+    assert_eq!(reply.header("x-tollgate-dropped"), "user");
+    let sent = model.only_request().json();
     assert_eq!((&sent["random_seed"], sent.get("seed")), (&json!(7), None));
     assert_eq!((sent.get("user"), sent.get("stream_options")), (None, None));
     assert_eq!(sent["messages"][0]["role"], "system");

@@ -7,6 +7,7 @@
 //! secret have no derived `Debug`.
 
 pub mod credential;
+pub mod health;
 pub mod owner;
 pub mod platform;
 pub mod prices;
@@ -20,6 +21,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::credential::Credential;
+use self::health::{Health, Passive};
 use self::owner::{Key, Tenant};
 use self::platform::Platform;
 use self::prices::Prices;
@@ -179,7 +181,7 @@ pub struct AccessLog {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reload {
-    /// Whether the file and the certificates it names are watched. Default true.
+    /// Whether the file, and the certificates and secrets it names, are watched. Default true.
     pub watch: Option<bool>,
     /// Milliseconds between two looks. Default 1000.
     pub interval_ms: Option<u64>,
@@ -236,7 +238,7 @@ pub struct Provider {
     #[serde(default)]
     pub extensions: bool,
     /// Whether the servers know `stream_options`; where not, the usage of streams is not asked for.
-    /// Default true.
+    /// Default true, but for mistral.
     pub usage_in_streams: Option<bool>,
     /// Sent as the dialect wants it: a bearer token, `x-api-key`, `x-goog-api-key`; none without.
     pub credential: Option<Credential>,
@@ -297,36 +299,6 @@ pub struct UpstreamTls {
     pub verify: Option<bool>,
     /// Whether HTTP/2 is offered by ALPN. Default true.
     pub http2: Option<bool>,
-}
-
-/// Active health checks.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Health {
-    /// A path that must answer GET with 2xx, `/health`; a TCP connection is enough without.
-    pub path: Option<String>,
-    /// Milliseconds between two checks. Default 5000.
-    pub interval_ms: Option<u64>,
-    /// Milliseconds for one check. Default 2000.
-    pub timeout_ms: Option<u64>,
-    /// Good checks in a row that bring an endpoint back. Default 2.
-    pub healthy_after: Option<u32>,
-    /// Bad checks in a row that take it out. Default 3.
-    pub unhealthy_after: Option<u32>,
-}
-
-/// Ejection by the outcome of real requests.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Passive {
-    /// Failures in a row that eject an endpoint; 0 never ejects. Default 5.
-    pub failures: Option<u32>,
-    /// Milliseconds of the first ejection; doubled with each that follows. Default 5000.
-    pub eject_ms: Option<u64>,
-    /// The longest ejection, also for a 429's Retry-After. Default 300000.
-    pub eject_max_ms: Option<u64>,
-    /// Milliseconds an endpoint that comes back takes to reach its full share. Default 10000.
-    pub slow_start_ms: Option<u64>,
 }
 
 /// What one alias stands for.

@@ -8,6 +8,7 @@ pub mod platform;
 pub mod prices;
 pub mod prompt;
 pub mod terms;
+pub mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use self::platform::Platform;
 use self::prices::Prices;
 use self::prompt::PromptMessage;
 use self::terms::{KeyTerms, Terms};
+use self::tls::TlsFiles;
 use crate::dialect::ir::Dialect;
 use crate::dialect::ir::loss::Policy;
 use crate::types::{
@@ -94,15 +96,6 @@ pub struct Listener {
     pub tls: Option<TlsFiles>,
     /// Whether HTTP/2 is also accepted in clear text (prior knowledge).
     pub h2c: bool,
-}
-
-/// A certificate chain and its private key, as PEM files; re-read on reload.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TlsFiles {
-    /// The chain, leaf first.
-    pub cert_file: PathBuf,
-    /// The private key.
-    pub key_file: PathBuf,
 }
 
 /// The operators' listener.

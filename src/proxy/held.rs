@@ -57,7 +57,8 @@ impl Hold {
         let placeholder = HttpSession::new_custom(Box::new(()));
         let inner = std::mem::replace(session, placeholder);
         let timer = Timer::new(deadline);
-        let held = Held { inner: Some(inner), slot: slot.clone(), timer, header: None };
+        let held =
+            Held { inner: Some(inner), slot: slot.clone(), timer, header: None, answered: false };
         *session = HttpSession::new_custom(Box::new(held));
         Hold(slot)
     }
@@ -90,6 +91,8 @@ struct Held {
     timer: Timer,
     /// A header that waits for its body.
     header: Option<Box<ResponseHeader>>,
+    /// Whether the answer was written to its end.
+    answered: bool,
 }
 
 impl Held {
@@ -156,14 +159,16 @@ impl CustomSession for Held {
             }
         }
         let end = self.timer.end();
-        tokio::select! {
+        let written = tokio::select! {
             biased;
             written = self.inner_mut().response_duplex_vec(tasks) => written,
             () = sleep_until(end) => {
                 let detail = "the client does not take its answer";
                 Err(Error::explain(ErrorType::WriteTimedout, detail).into_down())
             }
-        }
+        };
+        self.answered |= matches!(written, Ok(true));
+        written
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
@@ -214,12 +219,14 @@ impl CustomSession for Held {
         false
     }
 
-    /// Waits until the client leaves or the attempt's deadline has passed; both are errors.
+    /// Waits until the client leaves or the attempt's deadline has passed; both are errors. Once the
+    /// client has its answer, what comes next is its next request: Pingora may still ask here while it
+    /// ends its talk with the upstream, and reading then would cost the connection.
     async fn read_body_or_idle(&mut self, _no_body_expected: bool) -> Result<Option<Bytes>> {
-        let Held { inner: Some(inner), timer, .. } = self else { return Ok(None) };
+        let Held { inner: Some(inner), timer, answered, .. } = self else { return Ok(None) };
         tokio::select! {
             biased;
-            left = inner.read_body_or_idle(true) => left,
+            left = inner.read_body_or_idle(true), if !*answered => left,
             phase = poll_fn(|cx| timer.poll_expired(cx)) => {
                 Error::e_explain(ErrorType::ReadTimedout, phase.as_str())
             }

@@ -104,7 +104,6 @@ impl LiveCredential {
             tried: watch::Sender::new(false),
             doubted: Notify::new(),
         };
-        live.metrics.lost();
         if let Credential::Aws(AwsKeys::Fixed { id, secret, session }) = &**source {
             live.replace(aws::fixed(id, secret, session.as_ref()));
         }

@@ -28,8 +28,8 @@ impl Wanted {
         only("location", Vertex, "vertex");
         let speaks = match raw.platform {
             None => true,
-            Some(Azure | Cohere) => matches!(dialect, Dialect::Chat | Dialect::Responses),
-            Some(Mistral) => dialect == Dialect::Chat,
+            Some(Azure) => matches!(dialect, Dialect::Chat | Dialect::Responses),
+            Some(Cohere | Mistral) => dialect == Dialect::Chat,
             Some(Vertex) => {
                 matches!(dialect, Dialect::Gemini | Dialect::Anthropic | Dialect::Chat)
             }

@@ -262,7 +262,7 @@ fn upstream_tls(raw: &raw::UpstreamTls, spot: &Spot<'_>, around: &Surroundings<'
     }
 }
 
-fn active(raw: &raw::Health, spot: &Spot<'_>) -> ActiveHealth {
+fn active(raw: &raw::health::Health, spot: &Spot<'_>) -> ActiveHealth {
     const CHECKS_MAX: u32 = 1000;
     if let Some(path) = &raw.path
         && (!path.starts_with('/') || path.parse::<PathAndQuery>().is_err())
@@ -284,7 +284,7 @@ fn active(raw: &raw::Health, spot: &Spot<'_>) -> ActiveHealth {
     }
 }
 
-fn passive(raw: &raw::Passive, spot: &Spot<'_>) -> PassiveHealth {
+fn passive(raw: &raw::health::Passive, spot: &Spot<'_>) -> PassiveHealth {
     const FAILURES_MAX: u32 = 1_000_000;
     let eject = millis(raw.eject_ms, 5000, &spot.key("eject_ms"));
     let eject_max = millis(raw.eject_max_ms, 300_000, &spot.key("eject_max_ms"));

@@ -23,8 +23,8 @@ fn conf() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("conf")
 }
 
-/// Checks a file of `conf` as `tollgate check` does, with every variable set and the certificates
-/// of `tls.yaml` at hand.
+/// Checks a file of `conf` as `tollgate check` does, with every variable set and the files that examples name at
+/// hand.
 fn check(name: &str) -> Snapshot {
     let directory = tempfile::tempdir().unwrap();
     let tls = directory.path().join("tls");
@@ -35,6 +35,11 @@ fn check(name: &str) -> Snapshot {
     std::fs::write(tls.join("upstream-ca.crt"), cert.pem()).unwrap();
     std::fs::write(tls.join("server.key"), signing_key.serialize_pem()).unwrap();
     std::fs::copy(conf().join(PRICES), directory.path().join(PRICES)).unwrap();
+    std::fs::copy(
+        conf().parent().unwrap().join("tests/data/google/service-account.json"),
+        directory.path().join("service-account.json"),
+    )
+    .unwrap();
     let around = Surroundings {
         base_dir: directory.path(),
         variable: &|name| name.ends_with("_API_KEY").then(|| "sk-test".into()),

@@ -169,10 +169,9 @@ impl Writer<'_> {
                 if !citations.is_empty() {
                     self.losses.feature(Feature::Citations);
                 }
-                // Converse refuses an empty text.
-                (!text.is_empty()).then(|| text_block(text))
+                text_block(text)
             }
-            PartKind::Refusal(text) => (!text.is_empty()).then(|| text_block(text)),
+            PartKind::Refusal(text) => text_block(text),
             PartKind::Media(medium) => media::block(medium, &mut self.documents, self.losses),
             PartKind::Thinking { text, signature } => self.thought(text, signature.as_ref()),
             PartKind::Redacted(data) => self.redacted(data),
@@ -299,8 +298,10 @@ struct BrokenArguments<'a> {
     arguments: &'a str,
 }
 
-fn text_block<'a>(text: &'a Text<'a>) -> Block<'a> {
-    Block { text: Some(text.view()), ..Block::default() }
+/// Converse refuses a text of nothing but spaces.
+fn text_block<'a>(text: &'a Text<'a>) -> Option<Block<'a>> {
+    let said = !text.trim().is_empty();
+    said.then(|| Block { text: Some(text.view()), ..Block::default() })
 }
 
 fn reasoning(content: Reasoning<'_>) -> Block<'_> {

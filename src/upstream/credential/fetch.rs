@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::warn;
 use reqwest::{Client, RequestBuilder, redirect};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
@@ -38,8 +39,11 @@ pub(super) type Why = String;
 /// The client of all fetches. It follows no redirects: a credential goes where the configuration says.
 pub(super) fn client() -> Result<Client, Why> {
     let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs().map_err(|why| why.to_string())?;
-    roots.add_parsable_certificates(system);
+    match rustls_native_certs::load_native_certs() {
+        Ok(system) => drop(roots.add_parsable_certificates(system)),
+        // Containers and instances ask without TLS.
+        Err(why) => warn!("no certificate of the system can be read: {why}"),
+    }
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|why| why.to_string())?

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::LiveCredential;
 use super::fetch::{self, Fresh, Why};
-use super::schedule::{DOUBT_PAUSE, refresh_in, retry_in};
+use super::schedule::{DOUBT_PAUSE, LIFETIME_MAX, refresh_in, retry_in};
 use crate::types::ProviderId;
 use crate::upstream::Registry;
 
@@ -65,13 +65,8 @@ impl Tasks {
                     if let Some((_, task)) = other {
                         task.abort();
                     }
-                    let Some(client) = self.client() else { return };
-                    let kept = Arc::clone(&live);
-                    let fetch = move |live: Arc<LiveCredential>| {
-                        let client = client.clone();
-                        async move { live.fetch(&client).await }
-                    };
-                    (live, self.tasks.spawn(keep(kept, fetch)))
+                    let Some(client) = self.client() else { continue };
+                    (Arc::clone(&live), self.tasks.spawn(fetched_by(client, live)))
                 }
             };
             self.running.insert(entry.0.provider.clone(), entry);
@@ -92,11 +87,23 @@ impl Tasks {
     }
 }
 
+/// Keeps a credential fresh that a client fetches.
+async fn fetched_by(client: Client, live: Arc<LiveCredential>) {
+    let fetch = |live: Arc<LiveCredential>| {
+        let client = client.clone();
+        async move { live.fetch(&client).await }
+    };
+    keep(live, fetch).await;
+}
+
 /// Keeps one credential fresh, for ever.
 pub(super) async fn keep<F>(live: Arc<LiveCredential>, fetch: impl Fn(Arc<LiveCredential>) -> F)
 where
     F: Future<Output = Result<Fresh, Why>>,
 {
+    if !live.is_usable() {
+        live.metrics.lost();
+    }
     let mut failures = 0;
     let mut ends_at = None;
     loop {
@@ -124,11 +131,11 @@ where
     }
 }
 
-/// A credential that has ended before it came is none.
+/// A credential that has ended before it came is none; one that lasts absurdly long is replaced in time all the same.
 fn held(fresh: Fresh) -> Result<Fresh, Why> {
     match fresh.lifetime {
         Some(Duration::ZERO) => Err("what was given out has expired already".into()),
-        _ => Ok(fresh),
+        lifetime => Ok(Fresh { lifetime: lifetime.map(|left| left.min(LIFETIME_MAX)), ..fresh }),
     }
 }
 

@@ -11,6 +11,9 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest time between two fetches that fail.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// The longest lifetime that is believed.
+pub(super) const LIFETIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// The shortest time between two fetches because an upstream refused the credential.
 pub(super) const DOUBT_PAUSE: Duration = Duration::from_secs(10);
 

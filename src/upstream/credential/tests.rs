@@ -114,6 +114,13 @@ async fn what_has_expired_already_is_no_credential() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_absurd_lifetime_does_no_harm() {
+    let live = live(azure("s"));
+    let (seen, fetches) = kept(&live, &[Some(("one", u64::MAX))], 20).await;
+    assert_eq!((seen, fetches), (vec![(0, of("one"))], vec![0]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_credential_that_was_refused_is_fetched_anew_but_not_at_once() {
     let live = live(azure("s"));
     live.doubt();

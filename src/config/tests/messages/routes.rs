@@ -41,27 +41,13 @@ fn credentials_that_are_fetched() {
         ),
         (
             "credential: {aws: {from: instance}}",
-            "4:24: providers.p.endpoints[0].url: the host names no region of AWS: set `credential.aws.region`",
+            "4:23: providers.p.endpoints[0].url: the host names no region of AWS: set `credential.aws.region`",
         ),
     ]);
 }
 
 #[test]
-fn platforms() {
-    check_provider(&[
-        (
-            "platform: vertex\n    location: l",
-            "3:5: providers.p: `project` is missing: on `vertex` it is part of each path",
-        ),
-        (
-            "api_version: x",
-            "3:18: providers.p.api_version: has no effect: the `platform` is not `azure`",
-        ),
-    ]);
-}
-
-#[test]
-fn credentials_and_headers() {
+fn dialects_and_platforms() {
     check_provider(&[
         (
             "dialect: antropic",
@@ -75,6 +61,24 @@ fn credentials_and_headers() {
             "also: [bedrock]",
             "3:12: providers.p.also[0]: no client speaks `bedrock`: it can only be the `dialect`",
         ),
+        (
+            "platform: vertex\n    location: l",
+            "3:5: providers.p: `project` is missing: on `vertex` it is part of each path",
+        ),
+        (
+            "platform: mistral\n    dialect: anthropic",
+            "4:14: providers.p.dialect: is not spoken on this `platform`",
+        ),
+        (
+            "api_version: x",
+            "3:18: providers.p.api_version: has no effect: the `platform` is not `azure`",
+        ),
+    ]);
+}
+
+#[test]
+fn credentials_and_headers() {
+    check_provider(&[
         (
             "credential: {}",
             "3:17: providers.p.credential: must have exactly one of `env`, `file`, `value`, `google`, `azure` and `aws`",
