@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::HeaderValue;
 use tollgate::config::snapshot::platform::Platform;
+use tollgate::config::snapshot::prices::Prices;
+use tollgate::config::snapshot::terms::Terms;
 use tollgate::config::snapshot::{
     AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
     Rewrite, Server, Snapshot, Target, Timeouts,
@@ -65,6 +67,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         model: "model".into(),
         candidate: 0,
         weight: 1,
+        prices: Prices::default(),
     };
     let model = Model {
         alias: "chat".into(),
@@ -102,6 +105,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         endpoints,
         models: HashMap::from([("chat".into(), Arc::new(model))]),
         keys: HashMap::new(),
+        terms: Terms::default(),
         secret_files: Vec::new(),
     }
 }

@@ -43,6 +43,14 @@ pub enum Kind {
     UnsupportedOperation,
     /// What the model's provider cannot be told, where the configuration refuses to leave it out.
     Untranslatable,
+    /// The model may be served at a place that has no price, and the configuration refuses that.
+    Unpriced,
+    /// A limit is reached: later there is room again.
+    LimitExceeded,
+    /// The request alone is more than a limit allows.
+    BeyondLimit,
+    /// A budget does not suffice for the request.
+    BudgetExceeded,
     /// Every candidate answered 429.
     UpstreamRateLimited,
     /// No connection to any candidate could be made.
@@ -81,6 +89,10 @@ impl Kind {
         Kind::ParameterRefused,
         Kind::UnsupportedOperation,
         Kind::Untranslatable,
+        Kind::Unpriced,
+        Kind::LimitExceeded,
+        Kind::BeyondLimit,
+        Kind::BudgetExceeded,
         Kind::UpstreamRateLimited,
         Kind::UpstreamUnreachable,
         Kind::UpstreamTimeout,
@@ -106,7 +118,11 @@ impl Kind {
             | Kind::ParameterRefused
             | Kind::UnsupportedOperation
             | Kind::Untranslatable => 400,
-            Kind::UpstreamRateLimited => 429,
+            Kind::Unpriced => 403,
+            Kind::LimitExceeded
+            | Kind::BeyondLimit
+            | Kind::BudgetExceeded
+            | Kind::UpstreamRateLimited => 429,
             Kind::ClientGone => 499,
             Kind::Internal => 500,
             Kind::UpstreamUnreachable
@@ -136,6 +152,10 @@ impl Kind {
             Kind::ParameterRefused => "parameter_refused",
             Kind::UnsupportedOperation => "unsupported_operation",
             Kind::Untranslatable => "untranslatable",
+            Kind::Unpriced => "model_unpriced",
+            Kind::LimitExceeded => "limit_exceeded",
+            Kind::BeyondLimit => "request_over_limit",
+            Kind::BudgetExceeded => "insufficient_quota",
             Kind::UpstreamRateLimited => "rate_limit_exceeded",
             Kind::UpstreamUnreachable => "upstream_unreachable",
             Kind::UpstreamTimeout => "upstream_timeout",
@@ -153,6 +173,7 @@ impl Kind {
     pub const fn may_pass_later(self) -> bool {
         match self {
             Kind::BodyTimeout
+            | Kind::LimitExceeded
             | Kind::UpstreamRateLimited
             | Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout
@@ -174,6 +195,9 @@ impl Kind {
             | Kind::ParameterRefused
             | Kind::UnsupportedOperation
             | Kind::Untranslatable
+            | Kind::Unpriced
+            | Kind::BeyondLimit
+            | Kind::BudgetExceeded
             | Kind::UpstreamCredential
             | Kind::ClientGone => false,
         }
@@ -197,7 +221,11 @@ impl Kind {
             | Kind::UnsupportedOperation
             | Kind::Untranslatable
             | Kind::ClientGone => "invalid_request_error",
-            Kind::UpstreamRateLimited => "rate_limit_error",
+            Kind::Unpriced => "permission_error",
+            Kind::BudgetExceeded => "insufficient_quota",
+            Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => {
+                "rate_limit_error"
+            }
             Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout
             | Kind::UpstreamBroken

@@ -3,7 +3,7 @@
 //! The modules stand in the order in which a request meets them:
 //!
 //! ```text
-//! proxy ─► route ─► auth ─► body ─► request ─► upstream ─► stream ─► usage ─► telemetry
+//! proxy ─► route ─► auth ─► body ─► request ─► admission ─► upstream ─► stream ─► usage ─► telemetry
 //!   │                                  ▲            ▲
 //!   └── one hook, one step             └─ dialect   └─ retry
 //! ```
@@ -29,6 +29,8 @@ pub mod auth;
 pub mod body;
 
 pub mod request;
+
+pub mod admission;
 
 pub mod upstream;
 

@@ -9,6 +9,7 @@ pub mod outgoing;
 mod platform;
 mod prompt;
 mod rules;
+mod wish;
 
 use std::ops::Range;
 
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue};
 
+use crate::admission::estimate;
 use crate::config::snapshot::{Key, Model, Rewrite};
 use crate::dialect::counting;
 use crate::dialect::embeddings::Form;
@@ -222,6 +224,11 @@ impl Body<'_> {
 }
 
 impl Request {
+    /// The tokens of its prompt, by its size: where nobody counts them better.
+    pub fn prompt_tokens(&self) -> u64 {
+        estimate::prompt(&self.body)
+    }
+
     /// The `user` that the client named.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()

@@ -10,12 +10,14 @@ mod key;
 mod limits;
 mod model;
 mod platform;
+mod prices;
 mod provider;
 mod rewrite;
 mod secret;
 mod server;
 mod shares;
 mod template;
+mod terms;
 mod tls;
 mod url;
 
@@ -27,7 +29,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::raw::prices::Unpriced;
 use super::raw::{self, Raw};
+use super::snapshot::terms::Terms;
 use super::snapshot::{AccessLog, Reload, Snapshot};
 use super::spot::Spot;
 use crate::types::Revision;
@@ -62,6 +66,18 @@ impl Surroundings<'_> {
         }
         path
     }
+
+    /// A directory that may have to be created: what it lies in must be there.
+    fn directory(&self, path: &Path, spot: &Spot<'_>) -> PathBuf {
+        let path = self.path(path);
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        if path.exists() && !path.is_dir() {
+            spot.refuse(format!("`{}` is not a directory", path.display()));
+        } else if !parent.as_os_str().is_empty() && !parent.is_dir() {
+            spot.refuse(format!("there is no directory `{}`", parent.display()));
+        }
+        path
+    }
 }
 
 /// Builds the snapshot. It may be used only where nothing was reported.
@@ -75,6 +91,7 @@ pub(super) fn build(
     let general = model::General {
         retry: limits::retry(&raw.retry, &root.key("retry"), &limits::default_retry()),
         timeouts: limits::timeouts(&raw.timeouts, &root.key("timeouts"), &limits::TIMEOUTS),
+        prices: prices::prices(&raw.prices, &root.key("prices"), around),
     };
     let spot = root.key("models");
     let models = raw.models.iter().map(|(alias, model)| {
@@ -83,7 +100,7 @@ pub(super) fn build(
     });
     let models: HashMap<_, _> = models.collect();
     let aliases = spot.keys();
-    let tenants = key::tenants(&raw.tenants, root, &aliases);
+    let tenants = key::tenants(raw, root, &aliases);
     Snapshot {
         revision,
         server: server::server(&raw.server, &root.key("server"), around),
@@ -92,7 +109,23 @@ pub(super) fn build(
         keys: key::keys(&raw.keys, root, &tenants),
         endpoints: providers.into_values().flatten().collect(),
         models,
+        terms: terms(raw, root, around, !general.prices.is_empty()),
         secret_files: around.read.take(),
+    }
+}
+
+fn terms(raw: &Raw, root: &Spot<'_>, around: &Surroundings<'_>, is_priced: bool) -> Terms {
+    let models = raw.models.iter().filter_map(|(alias, model)| {
+        let rules = terms::of_model(alias, &model.limits, &root.key("models").key(alias))?;
+        Some((alias.as_str().into(), rules))
+    });
+    let journal = root.key("usage").key("journal");
+    Terms {
+        models: models.collect(),
+        is_priced,
+        refuses_unpriced: matches!(raw.prices.unpriced, Unpriced::Refuse),
+        price_file: raw.prices.file.as_ref().map(|path| around.path(path)),
+        journal: raw.usage.journal.as_ref().map(|path| around.directory(path, &journal)),
     }
 }
 

@@ -8,7 +8,12 @@ use super::snapshot::{Listener, Server, Snapshot};
 /// What differs between the running snapshot and a new one, and stays as it was until an upgrade:
 /// one sentence each. Everything else in a snapshot is reloadable.
 pub fn listener_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
-    changes(&old.server, &new.server)
+    let mut found = changes(&old.server, &new.server);
+    let (old, new) = (&old.terms.journal, &new.terms.journal);
+    if old != new {
+        found.push(format!("usage.journal: {old:?} stays in use, {new:?} needs an upgrade"));
+    }
+    found
 }
 
 fn changes(old: &Server, new: &Server) -> Vec<String> {

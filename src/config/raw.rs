@@ -8,8 +8,11 @@
 
 pub mod credential;
 pub mod health;
+pub mod owner;
 pub mod platform;
+pub mod prices;
 pub mod rewrite;
+pub mod terms;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,8 +22,11 @@ use serde::Deserialize;
 
 use self::credential::Credential;
 use self::health::{Health, Passive};
+use self::owner::{Key, Tenant};
 use self::platform::Platform;
-use self::rewrite::{PromptMessage, Rewrite, Translation};
+use self::prices::Prices;
+use self::rewrite::{Rewrite, Translation};
+use self::terms::{Limits, Tier, Usage};
 
 /// Tollgate's configuration.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -47,6 +53,15 @@ pub struct Raw {
     /// What clients may ask for, by alias.
     #[serde(default)]
     pub models: BTreeMap<String, Model>,
+    /// What models cost.
+    #[serde(default)]
+    pub prices: Prices,
+    /// Where the use of models is written down.
+    #[serde(default)]
+    pub usage: Usage,
+    /// Bundles of terms that tenants and keys may name.
+    #[serde(default)]
+    pub tiers: BTreeMap<String, Tier>,
     /// Owners of keys, by name. Where none is listed, keys may name any.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,
@@ -309,6 +324,9 @@ pub struct Model {
     /// Instead of the general timeouts, key by key.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// How much all keys together may ask of it.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// One place where an alias may be served.
@@ -338,37 +356,4 @@ pub enum Balance {
     PeakEwma,
     /// The same endpoint for the same value of `hash_on`.
     ConsistentHash,
-}
-
-/// An owner of keys.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Tenant {
-    /// Aliases its keys may use. Default: all.
-    pub models: Option<Vec<String>>,
-    /// Messages put into its chats, before the model's own.
-    #[serde(default)]
-    pub prompt: Vec<PromptMessage>,
-}
-
-/// A virtual key.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Key {
-    /// Its public name: shown in logs and metrics.
-    pub id: String,
-    /// `sha256:` and 64 hexadecimal digits, from `tollgate key new` or `tollgate key hash`.
-    #[schemars(extend("x-secret" = true))]
-    pub hash: String,
-    /// Its owner. Default `default`.
-    pub tenant: Option<String>,
-    /// Aliases it may use, of those its tenant may. Default: all.
-    pub models: Option<Vec<String>>,
-    /// RFC 3339; from then on the key is refused.
-    pub expires_at: Option<String>,
-    /// Whether it may be used. Default true.
-    pub enabled: Option<bool>,
-    /// For whoever reads logs.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
 }

@@ -5,6 +5,9 @@
 
 pub mod credential;
 pub mod platform;
+pub mod prices;
+pub mod prompt;
+pub mod terms;
 pub mod tls;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +21,9 @@ use http::{HeaderName, HeaderValue};
 
 use self::credential::Credential;
 use self::platform::Platform;
+use self::prices::Prices;
+use self::prompt::PromptMessage;
+use self::terms::{KeyTerms, Terms};
 use self::tls::TlsFiles;
 use crate::dialect::ir::Dialect;
 use crate::dialect::ir::loss::Policy;
@@ -41,6 +47,8 @@ pub struct Snapshot {
     pub models: HashMap<ModelAlias, Arc<Model>>,
     /// Who may ask. Found by the SHA-256 of the key.
     pub keys: HashMap<KeyDigest, Arc<Key>>,
+    /// Who may use how much.
+    pub terms: Terms,
     /// Files of secrets, which are watched with the configuration.
     pub secret_files: Vec<PathBuf>,
 }
@@ -255,6 +263,8 @@ pub struct Target {
     pub candidate: usize,
     /// Share within the level: the candidate's weight times the endpoint's share; at least 1.
     pub weight: u32,
+    /// What the model costs there.
+    pub prices: Prices,
 }
 
 /// How a target is picked within a level.
@@ -304,45 +314,6 @@ impl Rewrite {
     }
 }
 
-/// A message put into chats by the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PromptMessage {
-    /// `system`, `developer`, `user` or `assistant`.
-    pub role: Box<str>,
-    /// Where it goes.
-    pub position: Position,
-    /// The text, in parts.
-    pub content: Vec<Piece>,
-}
-
-/// Where a message is put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Position {
-    /// Before the first message.
-    BeforeSystem,
-    /// Behind the leading system and developer messages.
-    AfterSystem,
-    /// Behind the last message.
-    End,
-}
-
-/// A part of a template's text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// As it stands.
-    Text(Box<str>),
-    /// `{{tenant}}`: the caller's tenant.
-    Tenant,
-    /// `{{key}}`: the public id of the caller's key.
-    Key,
-    /// `{{model}}`: the alias asked for.
-    Model,
-    /// `{{date}}`: the day in UTC, `2026-01-31`.
-    Date,
-    /// `{{header.x-name}}`: a request header, empty where absent.
-    Header(HeaderName),
-}
-
 /// Attempts before the first byte goes to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
@@ -385,6 +356,8 @@ pub struct Key {
     pub prompt: Arc<[PromptMessage]>,
     /// For whoever reads logs and metrics.
     pub labels: BTreeMap<String, String>,
+    /// How much it may use.
+    pub terms: KeyTerms,
 }
 
 impl Key {

@@ -6,6 +6,7 @@ mod robustness;
 mod secrecy;
 mod shipped;
 mod snapshots;
+mod terms;
 
 use std::cell::RefCell;
 use std::ffi::OsString;

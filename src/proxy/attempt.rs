@@ -14,6 +14,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{OrErr, Result};
 use tokio::time::Instant;
 
+use super::bill::Answer;
 use super::exchange::Exchange;
 use super::failure::NO_CREDENTIAL;
 use super::losses;
@@ -140,6 +141,7 @@ impl Attempt {
             request: &exchange.request,
             from: self.outgoing.dialect,
             translated: self.outgoing.translated,
+            held: exchange.bill.tells_cost,
             reply: Reply {
                 id: request_id.to_str().unwrap_or_default(),
                 created: exchange.created,
@@ -148,6 +150,7 @@ impl Attempt {
         };
         let meter = Meter::of(response, &passage);
         *response = response_header(response, &meter, request_id);
+        exchange.bill.quota_headers(response)?;
         for (name, value) in losses::headers(&self.outgoing.losses) {
             response.insert_header(name, value)?;
         }
@@ -194,6 +197,15 @@ impl Attempt {
     /// The tokens that the answer reported so far.
     pub fn tokens(&self) -> Option<TokenUsage> {
         self.meter.as_ref().and_then(Meter::tokens)
+    }
+
+    /// What the answer is charged by; `None` where there is none, or a bad one.
+    pub fn answer(&self) -> Option<Answer> {
+        self.status.filter(|status| (200..300).contains(status)).map(|_| Answer {
+            prices: self.pick.target().prices.clone(),
+            tokens: self.tokens(),
+            bytes: self.response_bytes,
+        })
     }
 
     /// Reports the outcome to the endpoint's health, and says what the attempt was.

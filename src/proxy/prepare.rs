@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use super::bill::Bill;
 use super::deadline::Deadline;
 use super::exchange::{Context, Exchange};
 use super::reply::Reply;
@@ -51,9 +52,10 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
         return Ok(Next::Reply(Reply { body, is_estimated: true }));
     }
     draft.admit(&pool.model)?;
+    let bill = Bill::open(&active, &caller, &pool, (&draft, header), now)?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
     let hash = hash(&pool, &request, &caller, header);
-    Ok(Next::Forward(Box::new(exchange(pool, request, hash, ctx))))
+    Ok(Next::Forward(Box::new(exchange((pool, bill), request, hash, ctx))))
 }
 
 /// The route, and from then on the dialect that the client is answered in.
@@ -133,11 +135,17 @@ fn hash(pool: &Pool, request: &Request, caller: &Key, header: &RequestHeader) ->
     })
 }
 
-fn exchange(pool: Arc<Pool>, request: Request, hash: Option<u64>, ctx: &Context) -> Exchange {
+fn exchange(
+    (pool, bill): (Arc<Pool>, Bill),
+    request: Request,
+    hash: Option<u64>,
+    ctx: &Context,
+) -> Exchange {
     pool.budget.deposit(ctx.started.into_std());
     let deadline = Arc::new(Deadline::new(ctx.started, pool.model.timeouts.total));
     Exchange {
         pool,
+        bill,
         request,
         created: ctx.created(),
         hash,

@@ -9,6 +9,8 @@ use http::{HeaderValue, Method};
 use smallvec::smallvec;
 
 use crate::config::snapshot::platform::Platform;
+use crate::config::snapshot::prices::Prices;
+use crate::config::snapshot::terms::{KeyTerms, Terms};
 use crate::config::snapshot::{
     AccessLog, Admin, Balance, Endpoint, Key, Level, Model, PassiveHealth, Reload, Retry, Rewrite,
     Server, Snapshot, Target, Timeouts,
@@ -18,7 +20,7 @@ use crate::dialect::ir::loss::Policy;
 use crate::telemetry::metrics::Metrics;
 use crate::types::TokenUsage;
 use crate::types::{EndpointId, KeyId, ModelAlias, ModelName, Operation, Revision, TenantId};
-use crate::usage::{AttemptRecord, Outcome, UsageRecord};
+use crate::usage::{AttemptRecord, Charge, Outcome, UsageRecord};
 
 /// A chat that went well: 2 ms in all, 1.9 of them at the upstream.
 pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRecord {
@@ -53,6 +55,7 @@ pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRec
         request_bytes: 600,
         response_bytes: 400,
         tokens: Some(TokenUsage { input: 10, output: 20, ..TokenUsage::default() }),
+        charge: Charge::default(),
     }
 }
 
@@ -78,6 +81,7 @@ fn key() -> Key {
         models: None,
         prompt: Arc::new([]),
         labels: BTreeMap::new(),
+        terms: KeyTerms::default(),
     }
 }
 
@@ -99,6 +103,7 @@ pub(crate) fn snapshot(models: &[(&str, &[&str])]) -> Snapshot {
         models: models.iter().map(model).collect(),
         endpoints: endpoints.into_values().collect(),
         keys: HashMap::new(),
+        terms: Terms::default(),
         secret_files: Vec::new(),
     }
 }
@@ -152,7 +157,13 @@ fn endpoint(id: &str) -> Endpoint {
 
 fn model(alias: &str, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Model {
     let second = Duration::from_secs(1);
-    let target = |endpoint| Target { endpoint, model: alias.into(), candidate: 0, weight: 1 };
+    let target = |endpoint| Target {
+        endpoint,
+        model: alias.into(),
+        candidate: 0,
+        weight: 1,
+        prices: Prices::default(),
+    };
     Model {
         alias: ModelAlias::from(alias),
         levels: vec![Level { targets: endpoints.map(target).collect() }],

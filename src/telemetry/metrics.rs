@@ -5,6 +5,7 @@
 //! Series exist for what the configuration names and for nothing else: a client cannot
 //! make one. Samples are put together only when someone asks, by [`Metrics::render`].
 
+mod admission;
 mod cells;
 mod credential;
 mod page;
@@ -20,14 +21,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
 
+pub use self::admission::AdmissionMetrics;
 pub use self::credential::CredentialMetrics;
 
 use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::shard::{Sharded, thread_number};
 use crate::config::reload;
 use crate::config::snapshot::Snapshot;
-use crate::types::TokenUsage;
-use crate::types::{EndpointId, ModelAlias, ProviderId, Revision};
+use crate::types::{EndpointId, MicroUsd, ModelAlias, ProviderId, Revision, TokenUsage};
 use crate::upstream::Ejection;
 use crate::usage::{AttemptRecord, UsageRecord};
 
@@ -45,6 +46,8 @@ pub struct Metrics {
     revision: AtomicU64,
     reloads: Counts<{ slots::RELOADS.len() }>,
     lost_lines: Counts<{ slots::LOSSES.len() }>,
+    /// What limits and budgets did.
+    pub admission: AdmissionMetrics,
     process: ProcessCollector,
 }
 
@@ -90,6 +93,7 @@ impl Metrics {
             revision: AtomicU64::new(0),
             reloads: Counts::default(),
             lost_lines: Counts::default(),
+            admission: AdmissionMetrics::default(),
             process: ProcessCollector::for_self(),
         }
     }
@@ -164,8 +168,8 @@ impl Metrics {
         for attempt in &record.attempts {
             attempt.target.record(thread, attempt);
         }
-        if let (Some(tokens), Some(last)) = (&record.tokens, record.attempts.last()) {
-            last.target.count_tokens(thread, tokens);
+        if let Some(last) = record.attempts.last() {
+            last.target.count_use(thread, record.tokens.as_ref(), record.charge.cost);
         }
         if let Some(kind) = record.error {
             self.errors.at(thread).add(kind as usize, 1);
@@ -337,6 +341,7 @@ pub struct TargetMetrics {
 struct TargetCells {
     attempts: Counts<{ slots::OUTCOMES.len() }>,
     tokens: Counts<{ slots::TOKENS.len() }>,
+    cost: Counts<1>,
     /// Without losses, then with some.
     translations: Counts<2>,
 }
@@ -365,13 +370,16 @@ impl TargetMetrics {
         self.endpoint.record(thread, attempt);
     }
 
-    fn count_tokens(&self, thread: usize, tokens: &TokenUsage) {
-        let TokenUsage { input, cache_read, cache_write, output, reasoning } = *tokens;
+    fn count_use(&self, thread: usize, tokens: Option<&TokenUsage>, cost: Option<MicroUsd>) {
         let cells = self.shards.at(thread);
+        cells.cost.add(0, cost.map_or(0, |cost| cost.0));
+        let Some(TokenUsage { input, cache_read, cache_write, output, reasoning }) = tokens else {
+            return;
+        };
         for (slot, count) in
             [input, cache_read, cache_write, output, reasoning].into_iter().enumerate()
         {
-            cells.tokens.add(slot, count);
+            cells.tokens.add(slot, *count);
         }
     }
 }

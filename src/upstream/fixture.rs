@@ -10,6 +10,8 @@ use http::HeaderValue;
 use super::pool::{Pick, Pool, Tried};
 use super::{LiveEndpoint, Pools, Registry};
 use crate::config::snapshot::platform::Platform;
+use crate::config::snapshot::prices::Prices;
+use crate::config::snapshot::terms::Terms;
 use crate::config::snapshot::{
     AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
     Rewrite, Server, Snapshot, Target, Timeouts,
@@ -78,6 +80,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         model: "model".into(),
         candidate: *candidate,
         weight: *weight,
+        prices: Prices::default(),
     };
     let level = |rows: &&[Row]| Level { targets: rows.iter().map(target).collect() };
     let model = Model {
@@ -102,6 +105,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         endpoints,
         models: HashMap::from([(ALIAS.into(), Arc::new(model))]),
         keys: HashMap::new(),
+        terms: Terms::default(),
         secret_files: Vec::new(),
     }
 }

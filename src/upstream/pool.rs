@@ -277,6 +277,7 @@ fn copy(target: &Target) -> Target {
         model: target.model.clone(),
         candidate: target.candidate,
         weight: target.weight,
+        prices: target.prices.clone(),
     }
 }
 

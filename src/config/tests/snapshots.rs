@@ -7,7 +7,8 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use super::{keys_of_the_schema, parse_in, snapshot};
 use crate::config::listener_changes;
-use crate::config::snapshot::{AccessLog, Balance, HashOn, Piece, Position, Timeouts};
+use crate::config::snapshot::prompt::{Piece, Position};
+use crate::config::snapshot::{AccessLog, Balance, HashOn, Timeouts};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -251,7 +252,7 @@ fn what_needs_an_upgrade_is_what_the_schema_marks() {
         "server: {listeners: [{address: '127.0.0.1:1', h2c: true}], admin: {address: '127.0.0.1:2'}, \
          threads: 3, work_stealing: false, listener_tasks: 2, upstream_keepalive_max: 9, \
          upstream_keepalive_seconds: 1, client_keepalive_seconds: 1, body_bytes_max: 1, \
-         body_timeout_ms: 1, drain_seconds: 1, pid_file: /tmp/a, upgrade_socket: /tmp/b}",
+         body_timeout_ms: 1, drain_seconds: 1, pid_file: /tmp/a, upgrade_socket: /tmp/b}\nusage: {journal: /tmp/usage}",
     );
     assert!(listener_changes(&old, &old).is_empty());
     let changes = listener_changes(&old, &new);

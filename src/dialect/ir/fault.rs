@@ -112,7 +112,9 @@ const fn class_of(kind: Kind) -> Class {
         | Kind::UnsupportedOperation
         | Kind::Untranslatable
         | Kind::ClientGone => Class::InvalidRequest,
-        Kind::UpstreamRateLimited => Class::RateLimit,
+        Kind::Unpriced => Class::Permission,
+        Kind::BudgetExceeded => Class::Billing,
+        Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => Class::RateLimit,
         Kind::UpstreamTimeout => Class::Timeout,
         Kind::UpstreamUnreachable
         | Kind::UpstreamBroken

@@ -14,6 +14,7 @@ use crate::error::Kind;
 pub(super) fn families(metrics: &Metrics) -> Vec<MetricFamily> {
     let mut page = Page::default();
     gateway(&mut page, metrics);
+    metrics.admission.families(&mut page);
     {
         let handles = metrics.handles();
         let aliases = || handles.aliases.values().chain([&metrics.no_alias]).map(AsRef::as_ref);
@@ -147,6 +148,10 @@ fn attempts(page: &mut Page, handles: &Handles) {
         "tollgate_tokens_total",
         "Tokens as upstreams reported them, in disjoint classes.",
     );
+    let mut cost = Family::counter(
+        "tollgate_cost_micro_usd_total",
+        "What requests were charged, in millionths of a US dollar.",
+    );
     let mut translations = Family::counter(
         "tollgate_translations_total",
         "Attempts at endpoints that do not speak the client's dialect, by whether something was lost.",
@@ -163,6 +168,7 @@ fn attempts(page: &mut Page, handles: &Handles) {
             let count = sum(shards, |cells| &cells.tokens, slot);
             tokens.nonzero(&[model, endpoint, ("class", class)], count);
         }
+        cost.nonzero(&[model, endpoint], sum(shards, |cells| &cells.cost, 0));
         for (slot, lossy) in ["false", "true"].into_iter().enumerate() {
             let count = sum(shards, |cells| &cells.translations, slot);
             translations.nonzero(&[model, endpoint, ("lossy", lossy)], count);
@@ -170,6 +176,7 @@ fn attempts(page: &mut Page, handles: &Handles) {
     }
     page.add(attempts);
     page.add(tokens);
+    page.add(cost);
     page.add(translations);
 }
 
