@@ -1,7 +1,7 @@
 //! The guard: what a request allocates in the whole process, against `benches/allocations.json`.
 //!
-//! CPU time is noise on a shared machine; how often and how much a request allocates is the same on
-//! every one, and most of what makes a request slower shows in it: a copied body, a cloned map of
+//! CPU time is noise on a shared machine; how often and how much a request allocates hardly changes
+//! from run to run, and most of what makes a request slower shows in it: a copied body, a cloned map of
 //! headers, a text made for a label. The gateway runs inside this process, on the path that
 //! clients use, with everything on; the model server and its allocations are another process.
 //!

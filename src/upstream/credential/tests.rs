@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::fetch::Fresh;
 use super::keeper::keep;
-use super::{Credential, Grant, LiveCredential, ToSign, google, sigv4};
+use super::{Authorization, Credential, Grant, LiveCredential, ToSign, google, sigv4};
 use crate::config::snapshot::credential::{AwsKeys, AzureClient, GoogleAccount};
 use crate::telemetry::metrics::Metrics;
 use crate::types::Secret;
@@ -179,6 +179,28 @@ fn an_assertion_is_a_signed_token_with_the_claims_that_google_wants() {
     public.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(parts[2]).unwrap()).unwrap();
 }
 
+/// The headers that sign a request with the suite's keys, at its date.
+fn signed_as_in_the_suite(
+    method: &'static str,
+    path: &str,
+    session: Option<&str>,
+) -> Authorization {
+    let keys = AwsKeys::Fixed {
+        id: "AKIDEXAMPLE".into(),
+        secret: Secret::from("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned()),
+        session: session.map(|token: &str| Secret::from(token.to_owned())),
+    };
+    let live = live(Credential::Aws(keys));
+    let grant = live.grant().unwrap();
+    let Grant::Keys(identity) = &*grant else { panic!("keys") };
+    // 2015-08-30T12:36:00Z, which is the suite's date.
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160);
+    let scope = sigv4::Scope { region: "us-east-1", service: "service", now };
+    let host = HeaderValue::from_static("example.amazonaws.com");
+    let request = ToSign { method, path, body: b"" };
+    sigv4::sign(identity, &scope, &host, &request).unwrap()
+}
+
 /// Cases of AWS's own suite ("Signature Version 4 test suite") that sign what this gateway signs: the host and the
 /// date, and the token of a session.
 #[test]
@@ -217,20 +239,7 @@ fn signatures_are_those_of_the_suite_of_aws() {
             "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead",
         ),
     ] {
-        let keys = AwsKeys::Fixed {
-            id: "AKIDEXAMPLE".into(),
-            secret: Secret::from("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned()),
-            session: session.map(|token: &str| Secret::from(token.to_owned())),
-        };
-        let live = live(Credential::Aws(keys));
-        let grant = live.grant().unwrap();
-        let Grant::Keys(identity) = &*grant else { panic!("keys") };
-        // 2015-08-30T12:36:00Z, which is the suite's date.
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160);
-        let scope = sigv4::Scope { region: "us-east-1", service: "service", now };
-        let host = HeaderValue::from_static("example.amazonaws.com");
-        let request = ToSign { method, path: &path, body: b"" };
-        let headers = sigv4::sign(identity, &scope, &host, &request).unwrap();
+        let headers = signed_as_in_the_suite(method, &path, session);
         let get = |wanted: &str| {
             let found = headers.iter().find(|(name, _)| name == wanted);
             found.map(|(_, value)| value.to_str().unwrap().to_owned())
