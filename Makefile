@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build run setup-tests test check fmt bench clean
+.PHONY: help setup build run setup-tests test check fmt setup-bench bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,10 +34,14 @@ check: setup-tests ## Everything CI asks for: format, lints, tests, house rules,
 fmt: ## Format the code
 	cargo fmt --all
 
-bench: setup ## Measure the gateway beside stock Pingora, in one run
-	@scripts/need.sh wrk=wrk python3=python3
+setup-bench: setup ## Install the proxies to compare with; Debian starts them as services, too
+	@scripts/need.sh nginx=nginx haproxy=haproxy
+
+bench: setup ## Measure the gateway beside its peers, in one run; QUICK=1 for a first look
+	@scripts/need.sh python3=python3 openssl=openssl taskset=util-linux
 	cargo build --release --locked --bins --examples
-	benches/compare.py --bin target/release
+	benches/compare.py --bin target/release \
+		$(if $(QUICK),--quick --results target/RESULTS-quick.md,--results benches/RESULTS.md)
 
 clean: ## Remove everything that was built or installed here
 	cargo clean

@@ -1,230 +1,192 @@
 #!/usr/bin/env python3
-"""CPU microseconds a request, Tollgate beside its peers, in one run.
+"""What Tollgate costs beside its peers, in one run.
 
-The proxy under test has core 0 and one worker to itself; the simulated model server and the
-load generator (wrk) share core 1. Each round measures every proxy in turn, the order is
-reversed from round to round, and the medians are printed with their ranges: a machine whose
-speed drifts then drifts for all of them. CPU time is the process's user and system time over
-the run, from /proc, divided by its requests.
+The proxy under test has its cores to itself; the simulated model server and the load generator
+have theirs. Each round measures every proxy in turn, the order is reversed from round to round,
+and medians are given with their ranges: a machine whose speed drifts then drifts for all of them.
+CPU time is the process's user and system time over the run, from /proc, divided by its requests.
 
-    benches/compare.py --bin target/release [--rounds 5] [--seconds 4] [--json FILE]
+    benches/compare.py --bin target/release [--rounds 5] [--seconds 4] [--quick] [--only chat]
+                       [--results benches/RESULTS.md] [--json FILE]
+
+docs/benchmarking.md says how to run it on a machine of its own, and what would spoil the figures.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
 import re
-import shutil
-import signal
-import socket
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 
-TICKS = os.sysconf("SC_CLK_TCK")
-KEY = "sk-bench"
-PROXY_CORE, LOAD_CORE = "0", "1"
-START_SECONDS = 10
+import peers
+import results
 
-NGINX = """
-worker_processes 1; daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.err;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;
-  fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
-  keepalive_requests 1000000000; client_max_body_size 64m; client_body_buffer_size 4m;
-  upstream model {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 1000000000; }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://model; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_buffering off;
-    }}
-  }}
-}}
-"""
-
-LUA = """
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.headers["Authorization"] = "Bearer {key}"
-local file = io.open("{body}", "rb")
-wrk.body = file:read("*a")
-file:close()
-"""
+CONNECTIONS = 64
+OPEN_STREAMS = 1000
+# A paced stream: so many chunks, so far apart.
+PACED_CHUNKS, PACE_MS = 20, 100
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+@dataclasses.dataclass
+class Scenario:
+    """A load, as flags of `tollgate bench`."""
+    name: str
+    flags: list
+    connections: int = CONNECTIONS
+    tls: bool = False
+    # Who can do it; None: everyone.
+    only: tuple = None
+    # Something is seen beside the usual: memory of each open stream.
+    open_streams: bool = False
+
+    @property
+    def title(self):
+        plural = "" if self.connections == 1 else "s"
+        return f"{self.name} ({self.connections:,} connection{plural})"
 
 
-def cpu_seconds(pid):
-    """User and system time of a process and all its threads."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+def scenarios(folder):
+    """All of them. A further one is a line here: any flags of `tollgate bench` will do."""
+    chat, stream = ["--body-bytes", "600"], ["--stream", "--body-bytes", "600"]
+    h2 = ["--http", "2", "--insecure", "--streams", "8"]
+    paced = folder / "paced.yaml"
+    paced.write_text(json.dumps([{"name": "paced", "stream": True, "body": {
+        "model": "chat", "stream": True, "max_tokens": PACED_CHUNKS,
+        "messages": [{"role": "user", "content": "Tell me about Rome."}],
+        "metadata": {"mock": f"chunk-ms={PACE_MS}"}}}]))
+    return [
+        Scenario("chat, 600 bytes", [*chat, "--tokens", "20"]),
+        Scenario("chat, 600 bytes", [*chat, "--tokens", "20"], 1),
+        Scenario("chat, 600 bytes", [*chat, "--tokens", "20"], 1000),
+        Scenario("chat, 32 KiB", ["--body-bytes", "32768", "--tokens", "20"]),
+        Scenario("chat, 1 MiB", ["--body-bytes", "1048576", "--tokens", "20"]),
+        Scenario("stream, 20 chunks", [*stream, "--tokens", "20"]),
+        Scenario("stream, 200 chunks", [*stream, "--tokens", "200"]),
+        Scenario(f"{OPEN_STREAMS:,} open streams, a chunk every {PACE_MS} ms",
+                 ["--mix", str(paced)], OPEN_STREAMS, open_streams=True),
+        Scenario("chat, 600 bytes, TLS and HTTP/2", [*chat, "--tokens", "20", *h2],
+                 CONNECTIONS // 8, tls=True),
+        Scenario("stream, 20 chunks, TLS and HTTP/2", [*stream, "--tokens", "20", *h2],
+                 CONNECTIONS // 8, tls=True),
+        Scenario("stream, 20 chunks, asked for as Messages, served as Chat Completions",
+                 [*stream, "--tokens", "20", "--path", "/v1/messages"], only=("tollgate",)),
+    ]
 
 
-def wait_for(port):
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    sys.exit(f"nothing listens on port {port} after {START_SECONDS} s")
+class Bench:
+    """The load generator, on its own cores."""
+
+    def __init__(self, args, folder):
+        self.args, self.file = args, folder / "figures.json"
+        self.command = ["taskset", "-c", args.load_cores, str(args.load), "bench"]
+        self.flags = ["--model", "chat", "--quiet", "--json", str(self.file),
+                      "--threads", str(args.load_threads)]
+
+    def run(self, url, flags, pids=()):
+        """One run; its figures. A request that fails spoils the comparison, so it ends it."""
+        pids = [flag for pid in pids for flag in ("--pid", str(pid))]
+        said = subprocess.run([*self.command, url, *self.flags, *flags, *pids],
+                              capture_output=True, text=True,
+                              env={**os.environ, "TOLLGATE_KEY": peers.KEY})
+        if said.returncode:
+            sys.exit(f"the load on {url} failed:\n{said.stdout}{said.stderr}")
+        step = json.loads(self.file.read_text())["steps"][0]
+        if step["through"]["failed"]:
+            sys.exit(f"requests to {url} failed:\n{said.stdout}")
+        return step
+
+    def measure(self, scenario, peer):
+        url = peer.tls_url if scenario.tls else peer.url
+        flags = ["-c", str(scenario.connections), "--seconds", str(self.args.seconds),
+                 "--warm-up-seconds", str(self.args.warm_up)]
+        figures = self.run(url, [*scenario.flags, *flags], peer.pids)["through"]
+        process = figures["process"] or {}
+        return {"rate": figures["rate"],
+                "cpu_us": process.get("cpu_us_per_request"),
+                "resident_bytes": process.get("resident_bytes"),
+                "p50_us": figures["latency_us"]["p50"],
+                "p99_us": figures["latency_us"]["p99"],
+                "first_token_p99_us": (figures["first_token_us"] or {}).get("p99")}
 
 
-def start(stack, core, *command, port, log):
-    process = subprocess.Popen(["taskset", "-c", core, *command], stdout=log, stderr=log)
-
-    def stop():
-        process.send_signal(signal.SIGINT if "nginx" not in command[0] else signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-            return
-        process.kill()
-
-    stack.callback(stop)
-    wait_for(port)
-    return process
+def rounds(bench, args, scenario, started):
+    """Samples by peer, the order reversed from round to round."""
+    able = [peer for peer in started if scenario.only is None or peer.name in scenario.only]
+    able = [peer for peer in able if peer.tls_url or not scenario.tls]
+    samples = {peer.name: [] for peer in able}
+    for turn in range(args.rounds):
+        for peer in able if turn % 2 == 0 else able[::-1]:
+            samples[peer.name].append(bench.measure(scenario, peer))
+    return samples
 
 
-def worker_pids(process):
-    """The process and its children (nginx works in a child)."""
-    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [process.pid, *map(int, children)]
+def added_latency(bench, args, peer, direct, rate):
+    """At half of the peer's highest rate, direct and through in turns."""
+    flags = ["--body-bytes", "600", "--tokens", "20", "-c", str(CONNECTIONS), "--rate",
+             str(max(1, int(rate / 2))), "--direct", direct.url, "--rounds", str(args.rounds),
+             "--seconds", str(args.seconds), "--warm-up-seconds", str(args.warm_up)]
+    return bench.run(peer.url, flags)
 
 
-def chat_body(size, stream):
-    message = {"model": "chat", "messages": [{"role": "user", "content": ""}]}
-    if stream:
-        message["stream"] = True
-    pad = size - len(json.dumps(message))
-    message["messages"][0]["content"] = "Tell me about Rome. " * (pad // 20) + "x" * (pad % 20)
-    return json.dumps(message)
-
-
-def load(port, body, connections, seconds, folder):
-    script = folder / "load.lua"
-    path = folder / "body.json"
-    path.write_text(body)
-    script.write_text(LUA.format(key=KEY, body=path))
-    out = subprocess.run(
-        ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
-         "-s", str(script), f"http://127.0.0.1:{port}/v1/chat/completions"],
-        capture_output=True, text=True, check=True).stdout
-    requests = int(re.search(r"(\d+) requests in", out)[1])
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
-    errors = re.search(r"Socket errors: (.*)", out)
-    if failed or (errors and re.search(r"[1-9]", errors[1])):
-        sys.exit(f"requests failed:\n{out}")
-    return requests, float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
-
-
-def configuration(folder, binary, port, admin, upstream, threads):
-    text = (pathlib.Path(__file__).parent / "bench.yaml").read_text()
-    key_hash = subprocess.run([binary, "key", "hash", KEY], capture_output=True, text=True,
-                              check=True).stdout.strip()
-    for name, value in {"PORT": port, "ADMIN": admin, "UPSTREAM": upstream, "THREADS": threads,
-                        "HASH": key_hash, "DIR": folder}.items():
-        text = text.replace(f"@{name}@", str(value))
-    path = folder / f"tollgate-{port}.yaml"
-    path.write_text(text)
-    return path
-
-
-def proxies(stack, args, folder, upstream, log):
-    """Starts each proxy on core 0; yields its name, port and the processes it works in."""
-    binary = str(args.bin / "tollgate")
-    started = {}
-    port, admin = free_port(), free_port()
-    config = configuration(folder, binary, port, admin, upstream, 1)
-    process = start(stack, PROXY_CORE, binary, "run", "--config", str(config), port=port, log=log)
-    started["tollgate"] = (port, [process.pid])
-    port = free_port()
-    stock = str(args.bin / "examples" / "stock_pingora")
-    process = start(stack, PROXY_CORE, stock, f"127.0.0.1:{port}", f"127.0.0.1:{upstream}", "1",
-                    "true", port=port, log=log)
-    started["stock pingora"] = (port, [process.pid])
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if nginx:
-        port = free_port()
-        conf = folder / "nginx.conf"
-        conf.write_text(NGINX.format(dir=folder, port=port, upstream=upstream))
-        process = start(stack, PROXY_CORE, nginx, "-c", str(conf), "-e", str(folder / "e"),
-                        port=port, log=log)
-        started["nginx"] = (port, worker_pids(process))
-    return started
-
-
-def measure(target, body, connections, seconds, folder):
-    port, pids = target
-    before = sum(map(cpu_seconds, pids))
-    requests, rate = load(port, body, connections, seconds, folder)
-    return (sum(map(cpu_seconds, pids)) - before) * 1e6 / requests, rate
-
-
-def resident_kib(pids):
-    read = lambda pid: pathlib.Path(f"/proc/{pid}/status").read_text()
-    return sum(int(re.search(r"VmRSS:\s+(\d+)", read(pid))[1]) for pid in pids)
-
-
-def summary(values):
-    return f"{statistics.median(values):8.1f} ({min(values):.1f}–{max(values):.1f})"
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bin", type=pathlib.Path, default=pathlib.Path("target/release"),
+                        help="where tollgate and examples/stock_pingora lie")
+    parser.add_argument("--load", type=pathlib.Path, help="the load generator, if another tollgate")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--warm-up", type=float, default=0.5, help="seconds before each run")
+    parser.add_argument("--quick", action="store_true", help="one round of one second")
+    parser.add_argument("--only", default="", help="scenarios whose title matches this expression")
+    parser.add_argument("--proxy-cores", default="0")
+    parser.add_argument("--upstream-cores", default="1")
+    parser.add_argument("--load-cores", default="1")
+    parser.add_argument("--proxy-threads", type=int, default=1)
+    parser.add_argument("--upstream-threads", type=int, default=1)
+    parser.add_argument("--load-threads", type=int, default=1)
+    parser.add_argument("--results", type=pathlib.Path, help="write the figures as Markdown")
+    parser.add_argument("--json", type=pathlib.Path, help="write every sample")
+    args = parser.parse_args()
+    args.load = args.load or args.bin / "tollgate"
+    if args.quick:
+        args.rounds, args.seconds, args.warm_up = 1, 1, 0.2
+    if (os.cpu_count() or 1) < 2:
+        sys.exit("two cores are needed: one for the proxy, one for the load")
+    return args
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin", type=pathlib.Path, default=pathlib.Path("target/release"))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4)
-    parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--json", type=pathlib.Path)
-    args = parser.parse_args()
-    if not shutil.which("wrk"):
-        sys.exit("wrk is not installed: apt-get install wrk")
-    if (os.cpu_count() or 1) < 2:
-        sys.exit("two cores are needed: one for the proxy, one for the load")
-    results = {}
+    args = arguments()
+    # A thousand streams are two thousand descriptors of a proxy.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        log = stack.enter_context(open(folder / "log", "w"))
-        upstream = free_port()
-        start(stack, LOAD_CORE, str(args.bin / "tollgate"), "mock", "--listen",
-              f"127.0.0.1:{upstream}", "--threads", "1", port=upstream, log=log)
-        targets = proxies(stack, args, folder, upstream, log)
-        scenarios = {"chat, 600 bytes": chat_body(600, False),
-                     "stream, 600 bytes, 20 chunks": chat_body(600, True),
-                     "chat, 32 KiB": chat_body(32768, False),
-                     "chat, 1 MiB": chat_body(1 << 20, False)}
-        for name, body in scenarios.items():
-            for target in targets.values():
-                load(target[0], body, args.connections, 1, folder)
-            samples = {proxy: [] for proxy in targets}
-            for turn in range(args.rounds):
-                order = list(targets) if turn % 2 == 0 else list(targets)[::-1]
-                for proxy in order:
-                    samples[proxy].append(
-                        measure(targets[proxy], body, args.connections, args.seconds, folder))
-            results[name] = samples
-            print(f"\n{name} ({args.connections} connections, {args.rounds} rounds of "
-                  f"{args.seconds} s, one core)")
-            print(f"{'':16}{'CPU µs a request':>26}{'requests a second':>34}{'to stock':>12}")
-            for proxy, pairs in samples.items():
-                ratio = statistics.median(
-                    a[0] / b[0] for a, b in zip(pairs, samples["stock pingora"]))
-                print(f"{proxy:16}{summary([p[0] for p in pairs]):>26}"
-                      f"{summary([p[1] for p in pairs]):>34}{ratio:12.2f}", flush=True)
-        print("\nresident memory at the end, KiB: " + ", ".join(
-            f"{proxy} {resident_kib(pids)}" for proxy, (_, pids) in targets.items()))
+        started = peers.start_all(stack, args, folder)
+        direct = started[0]
+        bench = Bench(args, folder)
+        report = results.Report(args, started)
+        for scenario in scenarios(folder):
+            if re.search(args.only, scenario.title):
+                idle = {peer.name: peer.resident_bytes() for peer in started}
+                samples = rounds(bench, args, scenario, started)
+                report.add(scenario, samples, idle)
+        rates = report.rates(f"chat, 600 bytes ({CONNECTIONS} connections)")
+        for peer in started[1:]:
+            if peer.name in rates:
+                rate = statistics.median(rates[peer.name])
+                report.add_latency(peer.name, added_latency(bench, args, peer, direct, rate))
+    if args.results:
+        args.results.write_text(report.markdown())
     if args.json:
-        args.json.write_text(json.dumps(results, indent=1))
+        args.json.write_text(json.dumps(report.samples, indent=1))
 
 
 if __name__ == "__main__":

@@ -18,12 +18,13 @@ use std::time::{Duration, SystemTime};
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, Throughput, criterion_group};
 use smallvec::smallvec;
+use tollgate::config::snapshot::terms::KeyTerms;
 use tollgate::config::snapshot::{self, Key};
 use tollgate::dialect::ir::Dialect;
 use tollgate::telemetry::access_log::AccessLog;
 use tollgate::telemetry::metrics::{Metrics, TargetMetrics};
 use tollgate::types::{EndpointId, KeyId, ModelAlias, ModelName, Operation, TenantId, TokenUsage};
-use tollgate::usage::{AttemptRecord, Outcome, UsageRecord};
+use tollgate::usage::{AttemptRecord, Charge, Outcome, UsageRecord};
 
 /// As in the gateway: the log's writer frees what other threads allocated.
 #[global_allocator]
@@ -104,6 +105,7 @@ fn record(target: &Arc<TargetMetrics>, caller: &Arc<Key>) -> UsageRecord {
         request_bytes: 600,
         response_bytes: 400,
         tokens: Some(TokenUsage { input: 10, output: 20, ..TokenUsage::default() }),
+        charge: Charge::default(),
     }
 }
 
@@ -116,6 +118,7 @@ fn caller() -> Arc<Key> {
         models: None,
         prompt: Arc::new([]),
         labels: BTreeMap::new(),
+        terms: KeyTerms::default(),
     })
 }
 

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::HeaderValue;
 use tollgate::config::snapshot::contexts::Contexts;
+use tollgate::config::snapshot::platform::Platform;
+use tollgate::config::snapshot::prices::Prices;
+use tollgate::config::snapshot::terms::Terms;
 use tollgate::config::snapshot::{
     AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
     Rewrite, Server, Snapshot, Target, Timeouts,
@@ -40,6 +43,9 @@ fn endpoint(number: usize) -> Arc<Endpoint> {
         base_path: "/v1".into(),
         authority: HeaderValue::from_static("127.0.0.1"),
         headers: Vec::new(),
+        credential: None,
+        region: None,
+        platform: Platform::Plain,
         weight: 1,
         health: None,
         passive: PassiveHealth {
@@ -62,6 +68,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         model: "model".into(),
         candidate: 0,
         weight: 1,
+        prices: Prices::default(),
     };
     let model = Model {
         alias: "chat".into(),
@@ -101,6 +108,8 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         endpoints,
         models: HashMap::from([("chat".into(), Arc::new(model))]),
         keys: HashMap::new(),
+        terms: Terms::default(),
+        secret_files: Vec::new(),
     }
 }
 

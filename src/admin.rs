@@ -10,6 +10,7 @@ mod answer;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,10 +24,13 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::admission::Spent;
 use crate::config::reload::{Outcome, ReloadReport};
 use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::terms::{PERIODS, Scope};
 use crate::telemetry::metrics::{self, EndpointMetrics, Metrics};
 use crate::types::{Revision, Secret};
+use crate::usage::report::{Query, Report};
 
 /// The service: everything it needs to answer.
 pub struct Admin {
@@ -40,9 +44,17 @@ pub struct Admin {
     pub snapshot: Box<dyn Fn() -> Option<Arc<Snapshot>> + Send + Sync>,
     /// How each endpoint stands.
     pub endpoints: Box<dyn Fn() -> Vec<EndpointStatus> + Send + Sync>,
+    /// How each budget stands.
+    pub budgets: Box<dyn Fn() -> Vec<(Scope, Spent)> + Send + Sync>,
+    /// Sums of the usage journal; `None` where none is kept.
+    pub usage: UsageReports,
     /// Reads the configuration again and takes it into use.
     pub reload: Box<dyn Fn() -> BoxFuture<'static, ReloadReport> + Send + Sync>,
 }
+
+/// Adds up the usage journal.
+pub type UsageReports =
+    Box<dyn Fn(Query) -> BoxFuture<'static, io::Result<Option<Report>>> + Send + Sync>;
 
 /// How an endpoint stands.
 pub struct EndpointStatus {
@@ -72,6 +84,7 @@ impl ServeHttp for Admin {
             Page::Live => answer::json(StatusCode::OK, &json!({ "status": "alive" })),
             Page::Ready => self.ready(),
             Page::Status => self.status(),
+            Page::Usage => self.usage(session).await,
             Page::Reload if !self.may_change(session) => answer::unauthorized(),
             Page::Reload => self.reload().await,
         }
@@ -84,7 +97,8 @@ Tollgate, for operators
 GET  /metrics       Prometheus metrics
 GET  /livez         200 while the process runs
 GET  /readyz        200 while it takes requests, 503 while it starts or drains
-GET  /admin/status  version, configuration, endpoints, as JSON
+GET  /admin/status  version, configuration, endpoints, budgets, as JSON
+GET  /admin/usage   sums of the usage journal: ?group_by=tenant,model&from=DAY&to=DAY&format=csv
 POST /admin/reload  read the configuration again, with the admin token if one is set
 ";
 
@@ -98,6 +112,7 @@ enum Page {
     Live,
     Ready,
     Status,
+    Usage,
     Reload,
 }
 
@@ -109,6 +124,7 @@ impl Page {
             "/livez" => Page::Live,
             "/readyz" => Page::Ready,
             "/admin/status" => Page::Status,
+            "/admin/usage" => Page::Usage,
             "/admin/reload" => Page::Reload,
             _ => return None,
         })
@@ -116,7 +132,7 @@ impl Page {
 
     fn methods(self) -> &'static [Method] {
         match self {
-            Page::Index | Page::Metrics | Page::Live | Page::Ready | Page::Status => {
+            Page::Index | Page::Metrics | Page::Live | Page::Ready | Page::Status | Page::Usage => {
                 &[Method::GET, Method::HEAD]
             }
             Page::Reload => &[Method::POST],
@@ -129,6 +145,7 @@ impl Admin {
         for endpoint in (self.endpoints)() {
             endpoint.metrics.publish(endpoint.healthy, endpoint.in_flight);
         }
+        self.metrics.admission.publish((self.budgets)());
         match self.metrics.render() {
             Ok(page) => answer::text(metrics::CONTENT_TYPE, page),
             Err(error) => {
@@ -170,8 +187,32 @@ impl Admin {
             "draining": self.draining.load(Ordering::Relaxed),
             "in_flight": self.metrics.in_flight(),
             "endpoints": endpoints,
+            "budgets": (self.budgets)().iter().map(budget).collect::<Vec<_>>(),
         });
         answer::json(StatusCode::OK, &status)
+    }
+
+    async fn usage(&self, session: &ServerSession) -> Response<Vec<u8>> {
+        let query = session.req_header().uri.query().unwrap_or_default();
+        let query = match Query::parse(query) {
+            Ok(query) => query,
+            Err(wrong) => return answer::error(StatusCode::BAD_REQUEST, "invalid_query", &wrong),
+        };
+        match (self.usage)(query).await {
+            Ok(Some(report)) if report.query.csv => {
+                answer::text("text/csv; charset=utf-8", report.to_csv())
+            }
+            Ok(Some(report)) => answer::json(StatusCode::OK, &report.to_json()),
+            Ok(None) => {
+                let text = "no usage journal is kept: set `usage.journal` in the configuration";
+                answer::error(StatusCode::NOT_FOUND, "no_journal", text)
+            }
+            Err(error) => {
+                log::error!("the usage journal cannot be read: {error}");
+                let text = "the usage journal cannot be read; the log says why";
+                answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", text)
+            }
+        }
     }
 
     async fn reload(&self) -> Response<Vec<u8>> {
@@ -199,6 +240,16 @@ impl Admin {
                 .is_some_and(|sent| is_same(sent, token))
         })
     }
+}
+
+fn budget((scope, spent): &(Scope, Spent)) -> serde_json::Value {
+    json!({
+        "scope": scope.kind(),
+        "name": scope.name(),
+        "period": PERIODS.get(spent.period),
+        "spent_micro_usd": spent.spent,
+        "budget_micro_usd": spent.budget,
+    })
 }
 
 /// What a header says behind `Bearer`; the scheme's case does not matter (RFC 9110, 11.1).

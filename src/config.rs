@@ -19,6 +19,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::io::Read;
 use std::path::Path;
 
@@ -53,7 +54,11 @@ pub fn parse(
     base_dir: &Path,
     revision: Revision,
 ) -> Result<Snapshot, Problems> {
-    let around = Surroundings { base_dir, variable: &|name| std::env::var_os(name) };
+    let around = Surroundings {
+        base_dir,
+        variable: &|name| std::env::var_os(name),
+        read: RefCell::default(),
+    };
     parse_within(text, origin, &around, revision)
 }
 

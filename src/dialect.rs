@@ -24,6 +24,7 @@ pub mod watch;
 mod scan;
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod chat;
 pub mod gemini;
 pub mod ir;

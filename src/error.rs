@@ -61,6 +61,14 @@ pub enum Kind {
     UnsupportedOperation,
     /// What the model's provider cannot be told, where the configuration refuses to leave it out.
     Untranslatable,
+    /// The model may be served at a place that has no price, and the configuration refuses that.
+    Unpriced,
+    /// A limit is reached: later there is room again.
+    LimitExceeded,
+    /// The request alone is more than a limit allows.
+    BeyondLimit,
+    /// A budget does not suffice for the request.
+    BudgetExceeded,
     /// Every candidate answered 429.
     UpstreamRateLimited,
     /// No connection to any candidate could be made.
@@ -71,6 +79,8 @@ pub enum Kind {
     UpstreamBroken,
     /// An upstream refused the gateway's own credential (401 or 403).
     UpstreamCredential,
+    /// The gateway has no valid credential for any candidate's provider now.
+    CredentialUnavailable,
     /// Another error status of the upstream after all attempts were used.
     UpstreamStatus,
     /// The client went away before its answer was complete.
@@ -106,11 +116,16 @@ impl Kind {
         Kind::ContextStore,
         Kind::UnsupportedOperation,
         Kind::Untranslatable,
+        Kind::Unpriced,
+        Kind::LimitExceeded,
+        Kind::BeyondLimit,
+        Kind::BudgetExceeded,
         Kind::UpstreamRateLimited,
         Kind::UpstreamUnreachable,
         Kind::UpstreamTimeout,
         Kind::UpstreamBroken,
         Kind::UpstreamCredential,
+        Kind::CredentialUnavailable,
         Kind::UpstreamStatus,
         Kind::ClientGone,
         Kind::Internal,
@@ -136,13 +151,18 @@ impl Kind {
             | Kind::ContextTooLong
             | Kind::ContextProtocol => 400,
             Kind::ContextStore => 503,
-            Kind::UpstreamRateLimited => 429,
+            Kind::Unpriced => 403,
+            Kind::LimitExceeded
+            | Kind::BeyondLimit
+            | Kind::BudgetExceeded
+            | Kind::UpstreamRateLimited => 429,
             Kind::ClientGone => 499,
             Kind::Internal => 500,
             Kind::UpstreamUnreachable
             | Kind::UpstreamBroken
             | Kind::UpstreamCredential
             | Kind::UpstreamStatus => 502,
+            Kind::CredentialUnavailable => 503,
             Kind::UpstreamTimeout => 504,
         }
     }
@@ -174,11 +194,16 @@ impl Kind {
             Kind::ContextStore => "context_store_unavailable",
             Kind::UnsupportedOperation => "unsupported_operation",
             Kind::Untranslatable => "untranslatable",
+            Kind::Unpriced => "model_unpriced",
+            Kind::LimitExceeded => "limit_exceeded",
+            Kind::BeyondLimit => "request_over_limit",
+            Kind::BudgetExceeded => "insufficient_quota",
             Kind::UpstreamRateLimited => "rate_limit_exceeded",
             Kind::UpstreamUnreachable => "upstream_unreachable",
             Kind::UpstreamTimeout => "upstream_timeout",
             Kind::UpstreamBroken => "upstream_broken",
             Kind::UpstreamCredential => "upstream_credential",
+            Kind::CredentialUnavailable => "credential_unavailable",
             Kind::UpstreamStatus => "upstream_error",
             Kind::ClientGone => "client_gone",
             Kind::Internal => "internal_error",
@@ -192,10 +217,12 @@ impl Kind {
             Kind::BodyTimeout
             | Kind::ContextBusy
             | Kind::ContextStore
+            | Kind::LimitExceeded
             | Kind::UpstreamRateLimited
             | Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout
             | Kind::UpstreamBroken
+            | Kind::CredentialUnavailable
             | Kind::UpstreamStatus
             | Kind::Internal => true,
             Kind::Unauthenticated
@@ -219,6 +246,9 @@ impl Kind {
             | Kind::DeltaRefused
             | Kind::UnsupportedOperation
             | Kind::Untranslatable
+            | Kind::Unpriced
+            | Kind::BeyondLimit
+            | Kind::BudgetExceeded
             | Kind::UpstreamCredential
             | Kind::ClientGone => false,
         }
@@ -250,12 +280,17 @@ impl Kind {
             | Kind::UnsupportedOperation
             | Kind::Untranslatable
             | Kind::ClientGone => "invalid_request_error",
-            Kind::UpstreamRateLimited => "rate_limit_error",
+            Kind::Unpriced => "permission_error",
+            Kind::BudgetExceeded => "insufficient_quota",
+            Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => {
+                "rate_limit_error"
+            }
             Kind::ContextStore
             | Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout
             | Kind::UpstreamBroken
             | Kind::UpstreamCredential
+            | Kind::CredentialUnavailable
             | Kind::UpstreamStatus
             | Kind::Internal => "server_error",
         }

@@ -3,7 +3,7 @@
 //! The modules stand in the order in which a request meets them:
 //!
 //! ```text
-//! proxy ─► route ─► auth ─► body ─► request ─► upstream ─► stream ─► usage ─► telemetry
+//! proxy ─► route ─► auth ─► body ─► request ─► admission ─► upstream ─► stream ─► usage ─► telemetry
 //!   │                                  ▲            ▲
 //!   └── one hook, one step             └─ dialect   └─ retry
 //! ```
@@ -30,6 +30,7 @@ pub mod body;
 
 pub mod request;
 
+pub mod admission;
 pub mod context;
 
 pub mod upstream;
@@ -53,6 +54,8 @@ pub mod config;
 pub mod keys;
 
 pub mod mock;
+
+pub mod bench;
 
 pub mod error;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tollgate::types::Revision;
-use tollgate::{config, keys, mock, server, telemetry};
+use tollgate::{bench, config, keys, mock, server, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -46,6 +46,8 @@ enum Command {
     Schema,
     /// Serve a simulated model server.
     Mock(mock::Options),
+    /// Put a server under load and measure it.
+    Bench(Box<bench::Options>),
 }
 
 #[derive(Subcommand)]
@@ -104,6 +106,10 @@ fn run(command: Command) -> io::Result<ExitCode> {
         Command::Mock(options) => {
             drop(out);
             mock::run(options)?;
+        }
+        Command::Bench(options) => {
+            drop(out);
+            bench::run(&options)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,4 +1,5 @@
-//! `tollgate mock`: a simulated model server with OpenAI's endpoints, for tests and benchmarks.
+//! `tollgate mock`: a simulated model server with the endpoints of OpenAI, Anthropic and Gemini, for
+//! tests and benchmarks.
 //!
 //! It answers as fast as a socket allows, so that what is measured is the gateway; and it fails
 //! in every way that a real server does, on request. Each setting is a flag of the whole
@@ -8,9 +9,10 @@
 //!
 //! The mock shares no code with the gateway: a mistake in one must not hide itself in the other.
 //!
-//! A request's way: `http` (bytes into a request) → `route` → `respond` (what is answered, when,
-//! with which faults: `behaviour`, `turn`, `chat`, `texts`, `media`, `echo`) → `connection`
-//! (bytes, waits and cuts).
+//! A request's way: `http` (bytes into a request) → `route` → `respond` → what is asked (`ask`, read
+//! by each dialect) → what is said (`turn`) → an answer in the dialect's words (`chat`, `responses`,
+//! `anthropic`, `gemini`; `texts`, `media`, `models` for the rest) → `reply` (when, and with which
+//! faults) → `connection` (bytes, waits and cuts).
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,16 +27,24 @@ use connection::Connection;
 use respond::Server;
 
 mod answer;
+mod anthropic;
+mod ask;
+mod asked;
 pub mod behaviour;
 mod chat;
 mod connection;
+mod dialect;
 mod echo;
+mod gemini;
 mod http;
 mod json;
 mod media;
+mod models;
 mod refusal;
+mod reply;
 mod request;
 mod respond;
+mod responses;
 mod route;
 mod schema;
 mod stats;

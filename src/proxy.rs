@@ -5,6 +5,7 @@
 //! endpoint an [`attempt::Attempt`].
 
 mod attempt;
+mod bill;
 mod contexts;
 mod deadline;
 mod exchange;
@@ -168,6 +169,9 @@ impl ProxyHttp for Gateway {
     ) {
         let record = ctx.settle(session, error);
         self.state.metrics.record(&record);
+        if let Some(journal) = &self.state.journal {
+            journal.write(&record);
+        }
         self.state.access_log.write(record);
     }
 

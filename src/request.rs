@@ -6,8 +6,10 @@
 //! upstream of another dialect is the body translated, behind the rules.
 
 pub mod outgoing;
+mod platform;
 mod prompt;
 mod rules;
+mod wish;
 
 use std::ops::Range;
 
@@ -15,6 +17,7 @@ use bytes::Bytes;
 use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue};
 
+use crate::admission::estimate;
 use crate::config::snapshot::{Key, Model, Rewrite};
 use crate::dialect::counting;
 use crate::dialect::embeddings::Form;
@@ -147,6 +150,19 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The same request with another body.
+    ///
+    /// # Errors
+    /// Those of [`Draft::read`].
+    pub fn with_body<'b>(&self, body: &'b Bytes) -> Result<Draft<'b>> {
+        Draft::read(self.call.clone(), Some(&self.content_type), body)
+    }
+
+    /// What is called for.
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
     /// What the body of a chat says of a context, if anything.
     pub fn context(&self) -> Option<&Member<'a>> {
         match &self.form {
@@ -229,6 +245,11 @@ impl Body<'_> {
 }
 
 impl Request {
+    /// The tokens of its prompt, by its size: where nobody counts them better.
+    pub fn prompt_tokens(&self) -> u64 {
+        estimate::prompt(&self.body)
+    }
+
     /// The `user` that the client named.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()

@@ -46,8 +46,9 @@ pub fn decide(failure: Outcome, policy: &Retry, progress: Progress) -> Verdict {
     let over = progress.bytes_sent_downstream
         || progress.attempts_made >= policy.attempts_max
         || progress.elapsed >= progress.total;
-    // Who just said that it is over its limit, or when to come back, need not be asked again.
-    let unwilling = failure == Outcome::Status(429) || progress.told_to_wait;
+    // Who is over its limit, said when to come back or cannot be authorised need not be asked again.
+    let unwilling =
+        matches!(failure, Outcome::Status(429) | Outcome::NoCredential) || progress.told_to_wait;
     let limited = unwilling && !progress.untried_left;
     if over || limited || !retryable(failure, policy) {
         Verdict::Stop(kind(failure))
@@ -64,6 +65,7 @@ pub const fn kind(failure: Outcome) -> Kind {
             429 => Kind::UpstreamRateLimited,
             _ => Kind::UpstreamStatus,
         },
+        Outcome::NoCredential => Kind::CredentialUnavailable,
         Outcome::Connect | Outcome::ConnectTimeout => Kind::UpstreamUnreachable,
         Outcome::FirstByteTimeout | Outcome::BetweenBytesTimeout | Outcome::TotalTimeout => {
             Kind::UpstreamTimeout
@@ -78,7 +80,9 @@ pub const fn kind(failure: Outcome) -> Kind {
 fn retryable(failure: Outcome, policy: &Retry) -> bool {
     match failure {
         Outcome::Status(status) => policy.statuses.binary_search(&status).is_ok(),
-        Outcome::Connect
+        // Another provider has a credential of its own; the same one has none for all its endpoints.
+        Outcome::NoCredential
+        | Outcome::Connect
         | Outcome::ConnectTimeout
         | Outcome::FirstByteTimeout
         | Outcome::BetweenBytesTimeout
@@ -98,7 +102,7 @@ mod tests {
 
     use Outcome::{
         Answered, BetweenBytesTimeout, Broken, ClientGone, Connect, ConnectTimeout,
-        FirstByteTimeout, Internal, Status, TotalTimeout,
+        FirstByteTimeout, Internal, NoCredential, Status, TotalTimeout,
     };
 
     fn policy() -> Retry {
@@ -122,7 +126,7 @@ mod tests {
     }
 
     /// Every outcome, whether it is worth another attempt, and what the client gets without one.
-    const TABLE: [(Outcome, bool, Kind); 17] = [
+    const TABLE: [(Outcome, bool, Kind); 18] = [
         (Answered(200), false, Kind::UpstreamStatus),
         (Answered(500), false, Kind::UpstreamStatus),
         (Status(400), false, Kind::UpstreamStatus),
@@ -132,6 +136,7 @@ mod tests {
         (Status(429), true, Kind::UpstreamRateLimited),
         (Status(500), true, Kind::UpstreamStatus),
         (Status(503), true, Kind::UpstreamStatus),
+        (NoCredential, true, Kind::CredentialUnavailable),
         (Connect, true, Kind::UpstreamUnreachable),
         (ConnectTimeout, true, Kind::UpstreamUnreachable),
         (FirstByteTimeout, true, Kind::UpstreamTimeout),

@@ -2,6 +2,7 @@
 
 pub mod contexts;
 pub mod path;
+mod platform;
 
 use std::sync::Arc;
 
@@ -199,7 +200,9 @@ pub fn resolve(pools: &Pools, caller: &Key, alias: &str) -> Result<Arc<Pool>> {
 /// `UnsupportedOperation` where none does.
 pub fn admit(model: &Model, operation: Operation, client: Dialect) -> Result<()> {
     let mut targets = model.levels.iter().flat_map(|level| &level.targets);
-    if targets.any(|target| path::serves(operation, target.endpoint.wire(client))) {
+    if targets.any(|target| {
+        path::serves(operation, target.endpoint.wire(client), &target.endpoint.platform)
+    }) {
         return Ok(());
     }
     let text = format!(

@@ -1,7 +1,7 @@
 //! The process: services, signals, hand-over.
 //!
 //! Three services run on Pingora's server: the proxy on its worker threads, the admin listener
-//! and the background work (health checks, names, reloads) on a thread each.
+//! and the background work (health checks, names, credentials, reloads) on a thread each.
 
 mod background;
 mod drain;
@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use chrono::Utc;
 use log::info;
 use pingora::apps::HttpServerOptions;
 use pingora::apps::http_app::HttpServer;
@@ -34,6 +35,8 @@ use crate::state::State;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Connector, Kept, LiveEndpoint};
+use crate::usage::journal::Journal;
+use crate::usage::report::{self, Query, Report};
 
 use self::drain::Draining;
 use self::reload::Reloader;
@@ -62,7 +65,11 @@ pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     let metrics = Arc::new(Metrics::new(settings.threads));
     let access_log = AccessLog::start(&snapshot.access_log, settings.threads, metrics.clone())?;
     let contexts = Arc::new(Contexts::open(&snapshot.contexts.store, metrics.clone())?);
-    let state = State::new(snapshot, metrics, access_log, contexts).map_err(io::Error::other)?;
+    let journal = snapshot.terms.journal.as_deref();
+    let journal = journal.map(|path| Journal::start(path, metrics.clone())).transpose()?;
+    let state = State::new(snapshot, metrics, access_log, contexts, journal);
+    let state = state.map_err(io::Error::other)?;
+    state.restore_budgets()?;
     let state = Arc::new(state);
     let reloader = Arc::new(Reloader::new(file.to_owned(), state.clone(), certificates.clone()));
 
@@ -86,6 +93,9 @@ pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     signals::leave_when_drained(&server, &state, settings.pid_file.clone());
     server.run(RunArgs { shutdown_signal: Box::new(signals::Watch::new(state.clone())) });
     state.access_log.close();
+    if let Some(journal) = &state.journal {
+        journal.close();
+    }
     Ok(())
 }
 
@@ -149,6 +159,7 @@ fn admin_service(
     reloader: &Arc<Reloader>,
 ) -> Service<HttpServer<Admin>> {
     let (configured, listed) = (state.clone(), state.clone());
+    let (ledger, journalled) = (state.ledger.clone(), state.clone());
     let reloader = reloader.clone();
     let admin = Admin {
         metrics: state.metrics.clone(),
@@ -158,6 +169,11 @@ fn admin_service(
             configured.is_serving().then(|| configured.active().snapshot.clone())
         }),
         endpoints: Box::new(move || endpoints(&listed)),
+        budgets: Box::new(move || ledger.spent(Utc::now())),
+        usage: Box::new(move |query| {
+            let state = journalled.clone();
+            Box::pin(async move { usage(state, query).await })
+        }),
         reload: Box::new(move || {
             let reloader = reloader.clone();
             Box::pin(async move { reloader.reload("admin").await })
@@ -178,6 +194,16 @@ fn endpoints(state: &State) -> Vec<EndpointStatus> {
         latency: live.latency(now),
     };
     state.registry.endpoints().iter().map(status).collect()
+}
+
+/// A report over the journal, everything that has ended included.
+async fn usage(state: Arc<State>, query: Query) -> io::Result<Option<Report>> {
+    let read = tokio::task::spawn_blocking(move || {
+        let Some(journal) = &state.journal else { return Ok(None) };
+        journal.flush();
+        report::read(journal.directory(), &query).map(Some)
+    });
+    read.await.map_err(io::Error::other)?
 }
 
 fn announce(settings: &snapshot::Server) {

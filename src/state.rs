@@ -6,11 +6,15 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use crate::admission::{Accounts, Ledger};
 use crate::config::snapshot::Snapshot;
 use crate::context::Contexts;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::types::MicroUsd;
 use crate::upstream::{Pools, Registry, Unusable};
+use crate::usage::journal::Journal;
+use crate::usage::report;
 
 /// A configuration in use, with the live state that it refers to.
 pub struct Active {
@@ -18,11 +22,15 @@ pub struct Active {
     pub snapshot: Arc<Snapshot>,
     /// Where each alias may go.
     pub pools: Pools,
+    /// What each key and model has used.
+    pub accounts: Accounts,
 }
 
 /// The process's state.
 pub struct State {
     active: ArcSwap<Active>,
+    /// What was used by whom: survives reloads.
+    pub ledger: Arc<Ledger>,
     /// Endpoints' health and load: survives reloads.
     pub registry: Arc<Registry>,
     /// Counters.
@@ -31,6 +39,8 @@ pub struct State {
     pub access_log: AccessLog,
     /// Conversations that live here: survive reloads.
     pub contexts: Arc<Contexts>,
+    /// What each request used, on disk; `None` where none is kept.
+    pub journal: Option<Journal>,
     /// Set once the listeners take connections and signals are heard.
     serving: AtomicBool,
     /// Set once the process is leaving: connections are closed behind their next answer, and
@@ -48,17 +58,22 @@ impl State {
         metrics: Arc<Metrics>,
         access_log: AccessLog,
         contexts: Arc<Contexts>,
+        journal: Option<Journal>,
     ) -> Result<Self, Unusable> {
         let registry = Arc::new(Registry::new(metrics.clone(), Instant::now()));
         let pools = registry.pools(&snapshot)?;
         metrics.in_use(snapshot.revision);
-        let active = Active { snapshot: Arc::new(snapshot), pools };
+        let ledger = Arc::new(Ledger::new(metrics.clone(), Instant::now()));
+        let accounts = ledger.accounts(&snapshot);
+        let active = Active { snapshot: Arc::new(snapshot), pools, accounts };
         Ok(Self {
             active: ArcSwap::from_pointee(active),
+            ledger,
             registry,
             metrics,
             access_log,
             contexts,
+            journal,
             serving: AtomicBool::new(false),
             draining: Arc::default(),
         })
@@ -77,9 +92,30 @@ impl State {
     pub async fn activate(&self, snapshot: Snapshot) -> Result<(), Unusable> {
         let pools = self.registry.pools(&snapshot)?;
         self.registry.resolve().await;
+        self.registry.authorise().await;
         self.metrics.in_use(snapshot.revision);
         self.metrics.retain(&snapshot);
-        self.active.store(Arc::new(Active { snapshot: Arc::new(snapshot), pools }));
+        let accounts = self.ledger.accounts(&snapshot);
+        self.active.store(Arc::new(Active { snapshot: Arc::new(snapshot), pools, accounts }));
+        Ok(())
+    }
+
+    /// Counts what the journal says was spent in the budgets' periods: once, before requests come.
+    ///
+    /// # Errors
+    /// Where a file of the journal cannot be read.
+    pub fn restore_budgets(&self) -> std::io::Result<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let today = chrono::Utc::now().date_naive();
+        let days = (report::first_day_of_budgets(today), today);
+        let unreadable = report::entries(journal.directory(), days, |_, entry| {
+            if let Some(began) = entry.moment() {
+                self.ledger.restore(&entry.scopes(), began, MicroUsd(entry.cost_micro_usd));
+            }
+        })?;
+        if unreadable > 0 {
+            log::warn!("the usage journal has {unreadable} lines that are no entries");
+        }
         Ok(())
     }
 

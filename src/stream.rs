@@ -5,6 +5,7 @@
 //! the gateway asked for is cut out, and that a stream which ends too early gets an error event, so that
 //! nobody takes it for complete.
 
+mod kept;
 mod translated;
 
 use bytes::{Bytes, BytesMut};
@@ -12,7 +13,9 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use pingora::http::ResponseHeader;
 
+use self::kept::Kept;
 use self::translated::{Streamed, Whole};
+use crate::dialect::bedrock::frames;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
@@ -42,6 +45,8 @@ enum Shape {
     Watched(Box<Watch>),
     /// One JSON text passes.
     Json(Box<UsageTap>),
+    /// One JSON text passes once it is whole.
+    Kept(Box<Kept>),
     /// A stream is translated.
     Streamed(Box<Streamed>),
     /// A whole answer is translated.
@@ -71,6 +76,8 @@ pub struct Passage<'a> {
     pub from: Dialect,
     /// Whether that is not the client's.
     pub translated: bool,
+    /// Whether a whole answer's header has to wait for its body.
+    pub held: bool,
     /// What the answer says where its provider says nothing.
     pub reply: Reply<'a>,
 }
@@ -80,12 +87,13 @@ impl Meter {
     pub fn of(response: &ResponseHeader, passage: &Passage<'_>) -> Self {
         let request = passage.request;
         let (client, framing) = (request.dialect, request.framing);
-        let events = is_media_type(&response.headers, b"text/event-stream");
+        let frames = is_media_type(&response.headers, frames::CONTENT_TYPE.as_bytes());
+        let events = frames || is_media_type(&response.headers, b"text/event-stream");
         let json = is_media_type(&response.headers, b"application/json");
         let array = client == Dialect::Gemini && request.stream && framing == Framing::Array;
         let good = response.status.is_success();
         let shape = match passage.translated {
-            true if events && good => Shape::Streamed(Box::new(Streamed::new(passage))),
+            true if events && good => Shape::Streamed(Box::new(Streamed::new(passage, frames))),
             true => Shape::Whole(Box::new(Whole::new(response.status.as_u16(), passage))),
             false if events && client == Dialect::Chat => {
                 Shape::Events(Box::new(AnswerStream::new(request.hides_usage)))
@@ -93,6 +101,9 @@ impl Meter {
             false if events => Shape::Watched(Box::new(Watch::new(client, Framing::Sse))),
             false if json && array && good => {
                 Shape::Watched(Box::new(Watch::new(client, Framing::Array)))
+            }
+            false if json && passage.held && good => {
+                Shape::Kept(Box::new(Kept::new(usage_tap(client))))
             }
             false if json => Shape::Json(Box::new(usage_tap(client))),
             false => Shape::Other,
@@ -110,13 +121,17 @@ impl Meter {
         match &self.shape {
             Shape::Streamed(_) if !self.is_array() => Some("text/event-stream"),
             Shape::Streamed(_) | Shape::Whole(_) => Some("application/json"),
-            Shape::Events(_) | Shape::Watched(_) | Shape::Json(_) | Shape::Other => None,
+            Shape::Events(_)
+            | Shape::Watched(_)
+            | Shape::Json(_)
+            | Shape::Kept(_)
+            | Shape::Other => None,
         }
     }
 
     /// Whether nothing goes to the client before the whole answer is there and was read.
     pub fn waits(&self) -> bool {
-        matches!(self.shape, Shape::Whole(_))
+        matches!(self.shape, Shape::Whole(_) | Shape::Kept(_))
     }
 
     /// Reads the next bytes, and leaves in their place those that go to the client.
@@ -129,6 +144,7 @@ impl Meter {
                 }
                 End::Fine
             }
+            Shape::Kept(kept) => kept.read(body, end),
             Shape::Events(stream) => {
                 let passed = body.take().map(|bytes| stream.feed(bytes));
                 *body = passed.filter(|bytes| !bytes.is_empty());
@@ -151,6 +167,7 @@ impl Meter {
             Shape::Events(stream) => stream.seen.usage,
             Shape::Watched(watch) => watch.usage(),
             Shape::Json(tap) => tap.usage(),
+            Shape::Kept(kept) => kept.usage(),
             Shape::Streamed(stream) => stream.usage(),
             Shape::Whole(whole) => whole.usage(),
             Shape::Other => None,
@@ -162,7 +179,11 @@ impl Meter {
         match &mut self.shape {
             Shape::Streamed(stream) => stream.losses(),
             Shape::Whole(whole) => whole.losses(),
-            Shape::Events(_) | Shape::Watched(_) | Shape::Json(_) | Shape::Other => Vec::new(),
+            Shape::Events(_)
+            | Shape::Watched(_)
+            | Shape::Json(_)
+            | Shape::Kept(_)
+            | Shape::Other => Vec::new(),
         }
     }
 
@@ -172,7 +193,11 @@ impl Meter {
             Shape::Events(_) => Some(error_event(self.client, error)),
             Shape::Watched(watch) if watch.takes_events() => Some(error_event(self.client, error)),
             Shape::Streamed(stream) => Some(stream.fail(error)),
-            Shape::Watched(_) | Shape::Json(_) | Shape::Whole(_) | Shape::Other => None,
+            Shape::Watched(_)
+            | Shape::Json(_)
+            | Shape::Kept(_)
+            | Shape::Whole(_)
+            | Shape::Other => None,
         }
     }
 

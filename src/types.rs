@@ -51,6 +51,10 @@ text_id! {
     TenantId
 }
 text_id! {
+    /// A part of a tenant; its name is unique within the tenant alone.
+    TeamId
+}
+text_id! {
     /// The public name of a virtual key: it appears in logs, the key itself never does.
     KeyId
 }
@@ -110,6 +114,10 @@ impl fmt::Display for Version {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tokens(pub u64);
 
+/// Money in millionths of a US dollar. Whole numbers add up exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MicroUsd(pub u64);
+
 /// Tokens of one request in disjoint classes: each token counts in exactly one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenUsage {
@@ -125,12 +133,26 @@ pub struct TokenUsage {
     pub reasoning: u64,
 }
 
+impl TokenUsage {
+    /// All tokens, whatever they were for.
+    pub const fn total(&self) -> u64 {
+        self.input + self.cache_read + self.cache_write + self.generated()
+    }
+
+    /// The tokens that the model wrote.
+    pub const fn generated(&self) -> u64 {
+        self.output + self.reasoning
+    }
+}
+
 /// The number of a configuration that was taken into use: 1 at start, one more with every reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revision(pub u64);
 
 /// A text that must not be shown: it has no `Debug`, `Display` or `Serialize`.
-#[derive(Clone)]
+///
+/// It can be compared, which tells whether a reload changed it; what a client sends is compared by its digest.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);
 
 impl Secret {

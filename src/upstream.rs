@@ -3,12 +3,13 @@
 //! [`Registry`] is the live state of all endpoints and survives reloads. For each
 //! configuration it makes [`Pools`]: one [`Pool`] for each alias, plain to read and without a
 //! lock shared by requests. A request takes a [`Pick`] from its pool, connects where
-//! [`Pick::peer`] says, and reports what came of it. Two background services work beside:
-//! [`Resolver`] keeps addresses, [`Checks`] asks endpoints how they are.
+//! [`Pick::peer`] says, and reports what came of it. Three background services work beside:
+//! [`Resolver`] keeps addresses, [`Keeper`] credentials, [`Checks`] asks endpoints how they are.
 //!
 //! This module decides nothing about retries (see `retry`) and knows no dialect.
 
 mod balance;
+mod credential;
 mod endpoint;
 #[cfg(test)]
 mod fixture;
@@ -33,6 +34,7 @@ use crate::retry::budget::Budget;
 use crate::telemetry::metrics::Metrics;
 use crate::types::{EndpointId, ModelAlias};
 
+pub use credential::{Grant, Keeper, LiveCredential, ToSign};
 pub use endpoint::LiveEndpoint;
 pub use health::Checks;
 pub use http1::{Connector, Kept};
@@ -40,6 +42,7 @@ pub use peer::Unusable;
 pub use pool::{Pick, Pool, Tried};
 pub use resolve::Resolver;
 
+use credential::Credentials;
 use moment::Origin;
 use resolve::Addresses;
 
@@ -70,6 +73,7 @@ pub struct Registry {
 struct State {
     /// In the order of the configuration.
     endpoints: Vec<Arc<LiveEndpoint>>,
+    credentials: Credentials,
     budgets: HashMap<ModelAlias, Arc<Budget>>,
 }
 
@@ -110,7 +114,8 @@ impl Registry {
     /// Await [`Registry::resolve`] before requests use the pools.
     pub fn pools(&self, snapshot: &Snapshot) -> Result<Pools, Unusable> {
         let mut state = self.lock();
-        let endpoints = self.renew(&state.endpoints, snapshot)?;
+        let credentials = credential::renew(&state.credentials, snapshot, &self.metrics);
+        let endpoints = self.renew(&state.endpoints, &credentials, snapshot)?;
         let by_id: HashMap<&EndpointId, &Arc<LiveEndpoint>> =
             endpoints.iter().map(|live| (live.id(), live)).collect();
         let mut budgets = HashMap::with_capacity(snapshot.models.len());
@@ -121,7 +126,7 @@ impl Registry {
             budgets.insert(alias.clone(), Arc::clone(&budget));
             pools.insert(alias.clone(), Arc::new(self.pool(model, budget, &by_id)));
         }
-        *state = State { endpoints, budgets };
+        *state = State { endpoints, credentials, budgets };
         drop(state);
         self.generation.send_modify(|generation| *generation += 1);
         self.wake.notify_one();
@@ -131,6 +136,17 @@ impl Registry {
     /// Looks up, once, the names that were never resolved.
     pub async fn resolve(&self) {
         resolve::look_up_each(self, false).await;
+    }
+
+    /// Waits until each credential of the current configuration was fetched once or could not be, but
+    /// not for long: one that is late is the matter of its own provider's requests.
+    pub async fn authorise(&self) {
+        let tried = async {
+            for credential in self.credentials() {
+                credential.tried().await;
+            }
+        };
+        let _late = tokio::time::timeout(credential::FIRST_WAIT, tried).await;
     }
 
     /// The endpoints of the current configuration, in its order.
@@ -148,6 +164,7 @@ impl Registry {
     fn renew(
         &self,
         before: &[Arc<LiveEndpoint>],
+        credentials: &Credentials,
         snapshot: &Snapshot,
     ) -> Result<Vec<Arc<LiveEndpoint>>, Unusable> {
         let known: HashMap<&EndpointId, &Arc<LiveEndpoint>> =
@@ -155,6 +172,7 @@ impl Registry {
         let idle = snapshot.server.upstream_keepalive;
         let live = |endpoint: &Arc<Endpoint>| {
             let same = known.get(&endpoint.id).filter(|live| live.connects_like(endpoint));
+            let credential = credentials.get(&endpoint.provider).cloned();
             let endpoint = Arc::clone(endpoint);
             let live = match same {
                 Some(live) => live.renewed(endpoint, idle),
@@ -165,7 +183,7 @@ impl Registry {
                     LiveEndpoint::new(endpoint, metrics, addresses, idle, self.origin)
                 }
             };
-            live.map(Arc::new)
+            live.map(|live| Arc::new(live.authorised_by(credential)))
         };
         snapshot.endpoints.iter().map(live).collect()
     }
@@ -180,6 +198,10 @@ impl Registry {
             let live = Arc::clone(endpoints.get(&target.endpoint.id)?);
             Some((live, self.metrics.target(&model.alias, &target.endpoint.id)))
         })
+    }
+
+    fn credentials(&self) -> Vec<Arc<LiveCredential>> {
+        self.lock().credentials.values().cloned().collect()
     }
 
     fn generation(&self) -> watch::Receiver<u64> {

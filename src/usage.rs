@@ -3,6 +3,10 @@
 //! It is filled while the request goes its way and used once, in `logging`: by the limits
 //! that settle, by metrics and by the access log. It holds no secret and no body.
 
+pub mod entry;
+pub mod journal;
+pub mod report;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,7 +18,7 @@ use crate::dialect::ir::Dialect;
 use crate::dialect::ir::loss::Loss;
 use crate::error::Kind;
 use crate::telemetry::metrics::{AliasMetrics, TargetMetrics};
-use crate::types::{ModelName, Operation, TokenUsage};
+use crate::types::{MicroUsd, ModelName, Operation, TokenUsage};
 
 /// One request, from its first byte to its last.
 pub struct UsageRecord {
@@ -56,12 +60,44 @@ pub struct UsageRecord {
     pub response_bytes: u64,
     /// As reported by the upstream, where it did.
     pub tokens: Option<TokenUsage>,
+    /// What its use comes to.
+    pub charge: Charge,
 }
 
 impl UsageRecord {
     /// The time that the gateway itself took: all but the waiting for upstreams.
     pub fn overhead(&self) -> Duration {
         self.attempts.iter().fold(self.total, |rest, attempt| rest.saturating_sub(attempt.total))
+    }
+}
+
+/// What a request's use comes to: reported, or estimated where an answer went out without a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Charge {
+    /// Tokens; all zero where there was no answer.
+    pub tokens: TokenUsage,
+    /// Where they are known from; `None` where there are none.
+    pub source: Option<UsageSource>,
+    /// What is charged; `None` where the model has no price.
+    pub cost: Option<MicroUsd>,
+}
+
+/// Where a request's tokens are known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageSource {
+    /// The upstream said.
+    Reported,
+    /// By the size of what went over the wire.
+    Estimated,
+}
+
+impl UsageSource {
+    /// The name in logs and in the journal.
+    pub const fn label(self) -> &'static str {
+        match self {
+            UsageSource::Reported => "reported",
+            UsageSource::Estimated => "estimated",
+        }
     }
 }
 
@@ -103,6 +139,8 @@ pub enum Outcome {
     Answered(u16),
     /// An answer with this status led to another attempt.
     Status(u16),
+    /// The provider's credential was not to be had.
+    NoCredential,
     /// No connection: refused, unreachable, TLS.
     Connect,
     /// No connection in time.
@@ -133,6 +171,7 @@ impl Outcome {
                 400..=499 => "4xx",
                 _ => "5xx",
             },
+            Outcome::NoCredential => "no_credential",
             Outcome::Connect => "connect",
             Outcome::ConnectTimeout => "connect_timeout",
             Outcome::FirstByteTimeout => "first_byte_timeout",

@@ -48,6 +48,8 @@ fn path(dialect: Dialect, stream: bool) -> &'static str {
         (Dialect::Anthropic, _) => "/v1/messages",
         (Dialect::Gemini, false) => "/v1beta/models/demo:generateContent",
         (Dialect::Gemini, true) => "/v1beta/models/demo:streamGenerateContent?alt=sse",
+        (Dialect::Bedrock, false) => "/model/demo/converse",
+        (Dialect::Bedrock, true) => "/model/demo/converse-stream",
     }
 }
 
@@ -189,6 +191,27 @@ async fn whole_answers_cross() {
                 assert_sent(client, server, body, &received);
                 assert_told(client, server, &answer, &answered);
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn whole_answers_and_streams_cross_over_http2() {
+    let model = upstream().await;
+    let gateway =
+        serving(Dialect::Gemini, &model).set("server.listeners.0.h2c", true).start().await;
+    for stream in [false, true] {
+        let case = if stream { "plain.stream.sse" } else { "plain.answer.json" };
+        let answer = data(Dialect::Gemini, case);
+        model.then(if stream { sse(answer.clone()) } else { whole(answer.clone()) });
+        let body = request(Dialect::Anthropic, "plain", stream);
+        let asked = gateway.client_h2c().request(Method::POST, path(Dialect::Anthropic, stream));
+        let answered = Answered::from(asked.json(&body)).await;
+        assert_eq!((answered.status, answered.version), (200, support::Version::HTTP_2));
+        if stream {
+            assert_streamed(Dialect::Anthropic, Dialect::Gemini, &answer, &answered);
+        } else {
+            assert_told(Dialect::Anthropic, Dialect::Gemini, &answer, &answered);
         }
     }
 }

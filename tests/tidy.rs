@@ -35,6 +35,7 @@ const LEVELS: [&[&str]; 7] = [
         "usage",
         "telemetry",
         "mock",
+        "bench",
     ],
     &["state"],
     &["proxy", "admin"],

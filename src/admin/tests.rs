@@ -14,11 +14,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::{Admin, EndpointStatus};
+use crate::admission::Spent;
 use crate::config::reload::{Outcome, ReloadReport};
 use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::terms::Scope;
 use crate::telemetry::fixture::{record, snapshot};
 use crate::telemetry::metrics::Metrics;
 use crate::types::{EndpointId, Revision, Secret};
+use crate::usage::report::Report;
 
 /// A running service, and what it reads.
 struct Running {
@@ -47,6 +50,13 @@ async fn start(outcome: Outcome) -> Running {
         endpoints: Box::new({
             let metrics = Arc::clone(&metrics);
             move || vec![endpoint(&metrics)]
+        }),
+        budgets: Box::new(|| {
+            vec![(Scope::Tenant("acme".into()), Spent { period: 2, spent: 7, budget: 10 })]
+        }),
+        usage: Box::new(|query| {
+            let report = Report { query, rows: Vec::new(), unreadable_lines: 0 };
+            async move { Ok(Some(report)) }.boxed()
         }),
         reload: Box::new({
             let reloads = Arc::clone(&reloads);
@@ -213,6 +223,10 @@ async fn the_status_says_how_the_process_and_its_endpoints_stand() {
     assert_eq!(
         status,
         json!({
+            "budgets": [{
+                "scope": "tenant", "name": "acme", "period": "month",
+                "spent_micro_usd": 7, "budget_micro_usd": 10,
+            }],
             "version": env!("CARGO_PKG_VERSION"),
             "revision": 1,
             "uptime_seconds": null,

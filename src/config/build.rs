@@ -5,27 +5,34 @@
 //! here, once, so that what was checked is what is used.
 
 mod contexts;
+mod credential;
 mod headers;
 mod key;
 mod limits;
 mod model;
+mod platform;
+mod prices;
 mod provider;
 mod rewrite;
 mod secret;
 mod server;
 mod shares;
 mod template;
+mod terms;
 mod tls;
 mod url;
 
 pub use tls::certified_key;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::raw::prices::Unpriced;
 use super::raw::{self, Raw};
+use super::snapshot::terms::Terms;
 use super::snapshot::{AccessLog, Reload, Snapshot};
 use super::spot::Spot;
 use crate::types::Revision;
@@ -39,6 +46,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) base_dir: &'a Path,
     /// The environment.
     pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The files of secrets that were read, whether they could be or not.
+    pub(super) read: RefCell<Vec<PathBuf>>,
 }
 
 impl Surroundings<'_> {
@@ -70,6 +79,18 @@ impl Surroundings<'_> {
         }
         path
     }
+
+    /// A directory that may have to be created: what it lies in must be there.
+    fn directory(&self, path: &Path, spot: &Spot<'_>) -> PathBuf {
+        let path = self.path(path);
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        if path.exists() && !path.is_dir() {
+            spot.refuse(format!("`{}` is not a directory", path.display()));
+        } else if !parent.as_os_str().is_empty() && !parent.is_dir() {
+            spot.refuse(format!("there is no directory `{}`", parent.display()));
+        }
+        path
+    }
 }
 
 /// Builds the snapshot. It may be used only where nothing was reported.
@@ -83,6 +104,7 @@ pub(super) fn build(
     let general = model::General {
         retry: limits::retry(&raw.retry, &root.key("retry"), &limits::default_retry()),
         timeouts: limits::timeouts(&raw.timeouts, &root.key("timeouts"), &limits::TIMEOUTS),
+        prices: prices::prices(&raw.prices, &root.key("prices"), around),
     };
     let spot = root.key("models");
     let models = raw.models.iter().map(|(alias, model)| {
@@ -91,7 +113,7 @@ pub(super) fn build(
     });
     let models: HashMap<_, _> = models.collect();
     let aliases = spot.keys();
-    let tenants = key::tenants(&raw.tenants, root, &aliases);
+    let tenants = key::tenants(raw, root, &aliases);
     Snapshot {
         revision,
         server: server::server(&raw.server, &root.key("server"), around),
@@ -101,6 +123,23 @@ pub(super) fn build(
         keys: key::keys(&raw.keys, root, &tenants),
         endpoints: providers.into_values().flatten().collect(),
         models,
+        terms: terms(raw, root, around, !general.prices.is_empty()),
+        secret_files: around.read.take(),
+    }
+}
+
+fn terms(raw: &Raw, root: &Spot<'_>, around: &Surroundings<'_>, is_priced: bool) -> Terms {
+    let models = raw.models.iter().filter_map(|(alias, model)| {
+        let rules = terms::of_model(alias, &model.limits, &root.key("models").key(alias))?;
+        Some((alias.as_str().into(), rules))
+    });
+    let journal = root.key("usage").key("journal");
+    Terms {
+        models: models.collect(),
+        is_priced,
+        refuses_unpriced: matches!(raw.prices.unpriced, Unpriced::Refuse),
+        price_file: raw.prices.file.as_ref().map(|path| around.path(path)),
+        journal: raw.usage.journal.as_ref().map(|path| around.directory(path, &journal)),
     }
 }
 

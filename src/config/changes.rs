@@ -9,12 +9,16 @@ use super::snapshot::{Listener, Server, Snapshot};
 /// What differs between the running snapshot and a new one, and stays as it was until an upgrade:
 /// one sentence each. Everything else in a snapshot is reloadable.
 pub fn listener_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
-    let mut changes = changes(&old.server, &new.server);
-    let mut compare = Compare { section: "contexts", changes: &mut changes };
+    let mut found = changes(&old.server, &new.server);
+    let (journal, next) = (&old.terms.journal, &new.terms.journal);
+    if journal != next {
+        found.push(format!("usage.journal: {journal:?} stays in use, {next:?} needs an upgrade"));
+    }
+    let mut compare = Compare { section: "contexts", changes: &mut found };
     for (name, of) in STORE {
         compare.member(name, &of(&old.contexts.store), &of(&new.contexts.store));
     }
-    changes
+    found
 }
 
 /// What a store of contexts says under one of its keys, as text.

@@ -7,7 +7,13 @@
 //! secret have no derived `Debug`.
 
 pub mod contexts;
+pub mod credential;
+pub mod health;
+pub mod owner;
+pub mod platform;
+pub mod prices;
 pub mod rewrite;
+pub mod terms;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +22,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::contexts::Contexts;
-use self::rewrite::{PromptMessage, Rewrite, Translation};
+use self::credential::Credential;
+use self::health::{Health, Passive};
+use self::owner::{Key, Tenant};
+use self::platform::Platform;
+use self::prices::Prices;
+use self::rewrite::{Rewrite, Translation};
+use self::terms::{Limits, Tier, Usage};
 
 /// Tollgate's configuration.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -46,6 +58,15 @@ pub struct Raw {
     /// What clients may ask for, by alias.
     #[serde(default)]
     pub models: BTreeMap<String, Model>,
+    /// What models cost.
+    #[serde(default)]
+    pub prices: Prices,
+    /// Where the use of models is written down.
+    #[serde(default)]
+    pub usage: Usage,
+    /// Bundles of terms that tenants and keys may name.
+    #[serde(default)]
+    pub tiers: BTreeMap<String, Tier>,
     /// Owners of keys, by name. Where none is listed, keys may name any.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,
@@ -165,7 +186,7 @@ pub struct AccessLog {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reload {
-    /// Whether the file and the certificates it names are watched. Default true.
+    /// Whether the file, and the certificates and secrets it names, are watched. Default true.
     pub watch: Option<bool>,
     /// Milliseconds between two looks. Default 1000.
     pub interval_ms: Option<u64>,
@@ -206,6 +227,14 @@ pub struct Provider {
     /// The wire format that requests are translated into. Default openai.
     #[serde(default)]
     pub dialect: Dialect,
+    /// Whose servers these are, where they differ from what the dialect says.
+    pub platform: Option<Platform>,
+    /// For azure: `2024-10-21`, or `preview`. Default: the API without versions, `/openai/v1`.
+    pub api_version: Option<String>,
+    /// For vertex: the project's id.
+    pub project: Option<String>,
+    /// For vertex: the location. Default: as the URL's host says, `us-central1-…` or global.
+    pub location: Option<String>,
     /// Further wire formats that the servers take: such requests go through untranslated.
     #[serde(default)]
     pub also: Vec<Dialect>,
@@ -214,11 +243,10 @@ pub struct Provider {
     #[serde(default)]
     pub extensions: bool,
     /// Whether the servers know `stream_options`; where not, the usage of streams is not asked for.
-    /// Default true.
+    /// Default true, but for mistral.
     pub usage_in_streams: Option<bool>,
-    /// Sent as the dialect wants it: a bearer token, `x-api-key` or `x-goog-api-key`; none is sent
-    /// without.
-    pub credential: Option<SecretRef>,
+    /// Sent as the dialect wants it: a bearer token, `x-api-key`, `x-goog-api-key`; none without.
+    pub credential: Option<Credential>,
     /// Further headers of every request, such as `OpenAI-Organization`.
     #[serde(default)]
     #[schemars(extend("x-secret" = true))]
@@ -248,6 +276,8 @@ pub enum Dialect {
     Anthropic,
     /// Google's Gemini API.
     Gemini,
+    /// AWS Bedrock's Converse.
+    Bedrock,
 }
 
 /// One model server.
@@ -276,36 +306,6 @@ pub struct UpstreamTls {
     pub http2: Option<bool>,
 }
 
-/// Active health checks.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Health {
-    /// A path that must answer GET with 2xx, `/health`; a TCP connection is enough without.
-    pub path: Option<String>,
-    /// Milliseconds between two checks. Default 5000.
-    pub interval_ms: Option<u64>,
-    /// Milliseconds for one check. Default 2000.
-    pub timeout_ms: Option<u64>,
-    /// Good checks in a row that bring an endpoint back. Default 2.
-    pub healthy_after: Option<u32>,
-    /// Bad checks in a row that take it out. Default 3.
-    pub unhealthy_after: Option<u32>,
-}
-
-/// Ejection by the outcome of real requests.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Passive {
-    /// Failures in a row that eject an endpoint; 0 never ejects. Default 5.
-    pub failures: Option<u32>,
-    /// Milliseconds of the first ejection; doubled with each that follows. Default 5000.
-    pub eject_ms: Option<u64>,
-    /// The longest ejection, also for a 429's Retry-After. Default 300000.
-    pub eject_max_ms: Option<u64>,
-    /// Milliseconds an endpoint that comes back takes to reach its full share. Default 10000.
-    pub slow_start_ms: Option<u64>,
-}
-
 /// What one alias stands for.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -331,6 +331,9 @@ pub struct Model {
     /// Instead of the general timeouts, key by key.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// How much all keys together may ask of it.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// One place where an alias may be served.
@@ -360,37 +363,4 @@ pub enum Balance {
     PeakEwma,
     /// The same endpoint for the same value of `hash_on`.
     ConsistentHash,
-}
-
-/// An owner of keys.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Tenant {
-    /// Aliases its keys may use. Default: all.
-    pub models: Option<Vec<String>>,
-    /// Messages put into its chats, before the model's own.
-    #[serde(default)]
-    pub prompt: Vec<PromptMessage>,
-}
-
-/// A virtual key.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Key {
-    /// Its public name: shown in logs and metrics.
-    pub id: String,
-    /// `sha256:` and 64 hexadecimal digits, from `tollgate key new` or `tollgate key hash`.
-    #[schemars(extend("x-secret" = true))]
-    pub hash: String,
-    /// Its owner. Default `default`.
-    pub tenant: Option<String>,
-    /// Aliases it may use, of those its tenant may. Default: all.
-    pub models: Option<Vec<String>>,
-    /// RFC 3339; from then on the key is refused.
-    pub expires_at: Option<String>,
-    /// Whether it may be used. Default true.
-    pub enabled: Option<bool>,
-    /// For whoever reads logs.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
 }

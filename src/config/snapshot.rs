@@ -1,8 +1,14 @@
 //! What the request path reads: plain immutable data, made by `build` from a checked file.
 //!
-//! A request loads one snapshot and keeps it to its end, so a reload never changes the
-//! rules under it. Nothing here locks, counts or changes; live state (health, latency,
-//! in-flight counts) lies in `upstream`, keyed by [`EndpointId`].
+//! A request loads one snapshot and keeps it to its end, so a reload never changes the rules under it.
+//! Nothing here locks, counts or changes; live state lies in `upstream`, keyed by [`EndpointId`].
+
+pub mod credential;
+pub mod platform;
+pub mod prices;
+pub mod prompt;
+pub mod terms;
+pub mod tls;
 
 pub mod contexts;
 
@@ -15,6 +21,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue};
 
+use self::credential::Credential;
+use self::platform::Platform;
+use self::prices::Prices;
+use self::prompt::PromptMessage;
+use self::terms::{KeyTerms, Terms};
+use self::tls::TlsFiles;
 use crate::dialect::ir::Dialect;
 use crate::dialect::ir::loss::Policy;
 use crate::types::{
@@ -39,6 +51,10 @@ pub struct Snapshot {
     pub models: HashMap<ModelAlias, Arc<Model>>,
     /// Who may ask. Found by the SHA-256 of the key.
     pub keys: HashMap<KeyDigest, Arc<Key>>,
+    /// Who may use how much.
+    pub terms: Terms,
+    /// Files of secrets, which are watched with the configuration.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// SHA-256 of a virtual key's text.
@@ -86,15 +102,6 @@ pub struct Listener {
     pub h2c: bool,
 }
 
-/// A certificate chain and its private key, as PEM files; re-read on reload.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TlsFiles {
-    /// The chain, leaf first.
-    pub cert_file: PathBuf,
-    /// The private key.
-    pub key_file: PathBuf,
-}
-
 /// The operators' listener.
 #[derive(Clone)]
 pub struct Admin {
@@ -138,6 +145,8 @@ pub struct Endpoint {
     pub provider: ProviderId,
     /// The wire format that requests are translated into.
     pub dialect: Dialect,
+    /// Whose servers these are, as far as that matters.
+    pub platform: Platform,
     /// Further wire formats that go through untranslated.
     pub also: Box<[Dialect]>,
     /// Whether translated chats may use what self-hosted engines add to OpenAI's API.
@@ -154,8 +163,12 @@ pub struct Endpoint {
     pub base_path: Box<str>,
     /// `Host` of each request.
     pub authority: HeaderValue,
-    /// Credential and fixed headers of each request.
+    /// Fixed headers of each request, its credential among them where that is fixed.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// A credential that is not fixed: the same for all endpoints of a provider.
+    pub credential: Option<Arc<Credential>>,
+    /// Where AWS has the endpoint: part of each signature.
+    pub region: Option<Box<str>>,
     /// Share within its provider.
     pub weight: u32,
     /// Active checks.
@@ -254,9 +267,10 @@ pub struct Target {
     pub model: ModelName,
     /// The candidate's index within the alias: a retry prefers the same one.
     pub candidate: usize,
-    /// Share within the level: the candidate's weight times the endpoint's share of its
-    /// provider, scaled to whole numbers; at least 1.
+    /// Share within the level: the candidate's weight times the endpoint's share; at least 1.
     pub weight: u32,
+    /// What the model costs there.
+    pub prices: Prices,
 }
 
 /// How a target is picked within a level.
@@ -272,7 +286,7 @@ pub enum Balance {
     ConsistentHash(HashOn),
 }
 
-/// What a consistent hash is taken of; the caller's key where the value is absent.
+/// What a consistent hash is taken of; the caller's key where it is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HashOn {
     /// A request header.
@@ -304,45 +318,6 @@ impl Rewrite {
             && self.caps.is_empty()
             && self.refuse.is_empty()
     }
-}
-
-/// A message put into chats by the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PromptMessage {
-    /// `system`, `developer`, `user` or `assistant`.
-    pub role: Box<str>,
-    /// Where it goes.
-    pub position: Position,
-    /// The text, in parts.
-    pub content: Vec<Piece>,
-}
-
-/// Where a message is put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Position {
-    /// Before the first message.
-    BeforeSystem,
-    /// Behind the leading system and developer messages.
-    AfterSystem,
-    /// Behind the last message.
-    End,
-}
-
-/// A part of a template's text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// As it stands.
-    Text(Box<str>),
-    /// `{{tenant}}`: the caller's tenant.
-    Tenant,
-    /// `{{key}}`: the public id of the caller's key.
-    Key,
-    /// `{{model}}`: the alias asked for.
-    Model,
-    /// `{{date}}`: the day in UTC, `2026-01-31`.
-    Date,
-    /// `{{header.x-name}}`: a request header, empty where absent.
-    Header(HeaderName),
 }
 
 /// Attempts before the first byte goes to the client.
@@ -387,6 +362,8 @@ pub struct Key {
     pub prompt: Arc<[PromptMessage]>,
     /// For whoever reads logs and metrics.
     pub labels: BTreeMap<String, String>,
+    /// How much it may use.
+    pub terms: KeyTerms,
 }
 
 impl Key {

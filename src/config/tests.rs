@@ -6,7 +6,9 @@ mod robustness;
 mod secrecy;
 mod shipped;
 mod snapshots;
+mod terms;
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -25,7 +27,8 @@ fn parse_in(directory: &Path, text: &str) -> Result<Snapshot, Problems> {
         "BROKEN" => Some(OsString::from("two\nlines")),
         _ => None,
     };
-    let around = Surroundings { base_dir: directory, variable: &variable };
+    let around =
+        Surroundings { base_dir: directory, variable: &variable, read: RefCell::default() };
     parse_within(text, "t.yaml", &around, Revision(7))
 }
 

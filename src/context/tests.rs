@@ -161,8 +161,8 @@ impl Model {
     /// The version so far behind the latest one, if it is kept.
     fn back(&self, id: usize, back: u64) -> Option<&Document> {
         let back = usize::try_from(back).unwrap();
-        let kept = self.contexts[id].iter().rev().take(VERSIONS_MAX);
-        kept.skip(back).next()
+        let mut kept = self.contexts[id].iter().rev().take(VERSIONS_MAX);
+        kept.nth(back)
     }
 }
 

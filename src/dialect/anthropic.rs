@@ -8,5 +8,5 @@ pub mod request_reader;
 pub mod request_writer;
 pub mod stream_reader;
 pub mod stream_writer;
-mod tuning;
-mod wire;
+pub(super) mod tuning;
+pub(super) mod wire;

@@ -41,7 +41,9 @@ pub fn translate_question(
     let mut done = translate_request(from, to, body, target, false)?;
     done.body = match to {
         Dialect::Gemini => in_gemini(&done.body, target.model),
-        Dialect::Chat | Dialect::Anthropic | Dialect::Responses => only_counted(&done.body)?,
+        Dialect::Chat | Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => {
+            only_counted(&done.body)?
+        }
     };
     Ok(done)
 }
@@ -111,7 +113,7 @@ fn written(dialect: Dialect, tokens: u64) -> Vec<u8> {
     }
     match dialect {
         Dialect::Gemini => to_json(&Gemini { total_tokens: tokens }),
-        Dialect::Chat | Dialect::Anthropic | Dialect::Responses => {
+        Dialect::Chat | Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => {
             to_json(&Anthropic { input_tokens: tokens })
         }
     }

@@ -73,7 +73,8 @@ pub enum Named<'n> {
 pub fn named(name: &str, dialect: Dialect) -> Named<'_> {
     let Some(row) = ROWS.iter().find(|row| row.chat == name) else { return Named::Other(name) };
     let paths = match dialect {
-        Dialect::Chat => return Named::Other(name),
+        // Nobody asks in Bedrock's.
+        Dialect::Chat | Dialect::Bedrock => return Named::Other(name),
         Dialect::Anthropic => row.anthropic,
         Dialect::Gemini => row.gemini,
         Dialect::Responses => row.responses,

@@ -64,7 +64,9 @@ impl Inserts {
         let (name, list) = match dialect {
             Dialect::Anthropic => ("system", "system"),
             Dialect::Gemini => ("systemInstruction", "systemInstruction.parts"),
-            Dialect::Chat | Dialect::Responses => ("instructions", "instructions"),
+            Dialect::Chat | Dialect::Responses | Dialect::Bedrock => {
+                ("instructions", "instructions")
+            }
         };
         let there = fields.get(name)?;
         let pieces = |texts: &[String]| joined(texts.iter().map(|text| piece(dialect, text)));
@@ -103,7 +105,7 @@ impl Inserts {
         splice: &mut Splice,
     ) -> Result<(), FieldError> {
         let name = match dialect {
-            Dialect::Chat | Dialect::Anthropic => "messages",
+            Dialect::Chat | Dialect::Anthropic | Dialect::Bedrock => "messages",
             Dialect::Gemini => "contents",
             Dialect::Responses => "input",
         };

@@ -36,12 +36,18 @@ pub enum Dialect {
     Gemini,
     /// OpenAI Responses.
     Responses,
+    /// AWS Bedrock's Converse and ConverseStream: spoken to providers only, never by clients.
+    Bedrock,
 }
 
 impl Dialect {
-    /// Every dialect, in the order of the tables.
+    /// Every dialect that clients speak, in the order of the tables. Providers speak them too.
     pub const ALL: [Dialect; 4] =
         [Dialect::Chat, Dialect::Anthropic, Dialect::Gemini, Dialect::Responses];
+
+    /// Every dialect that providers speak, in the order of the tables.
+    pub const UPSTREAMS: [Dialect; 5] =
+        [Dialect::Chat, Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::Bedrock];
 
     /// A short name, for paths, labels and tagged signatures.
     pub const fn name(self) -> &'static str {
@@ -50,6 +56,7 @@ impl Dialect {
             Dialect::Anthropic => "anthropic",
             Dialect::Gemini => "gemini",
             Dialect::Responses => "responses",
+            Dialect::Bedrock => "bedrock",
         }
     }
 
@@ -272,7 +279,9 @@ impl<'a> Signature<'a> {
     pub fn read(home: Dialect, data: Text<'a>) -> Signature<'a> {
         let foreign = match home {
             Dialect::Gemini => decoded(&data).as_deref().and_then(Self::tagged),
-            Dialect::Chat | Dialect::Anthropic | Dialect::Responses => Self::tagged(&data),
+            Dialect::Chat | Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => {
+                Self::tagged(&data)
+            }
         };
         foreign.unwrap_or(Signature { origin: home, data })
     }
@@ -286,7 +295,7 @@ impl<'a> Signature<'a> {
         let tagged = format!("{}{}.{}", Self::TAG, self.origin.name(), &*self.data);
         Cow::Owned(match home {
             Dialect::Gemini => STANDARD.encode(tagged),
-            Dialect::Chat | Dialect::Anthropic | Dialect::Responses => tagged,
+            Dialect::Chat | Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => tagged,
         })
     }
 

@@ -72,7 +72,7 @@ struct GeminiList<'a> {
 pub fn list(dialect: Dialect, ids: &[&str]) -> Bytes {
     let ids = ids.iter().copied();
     Bytes::from(match dialect {
-        Dialect::Chat | Dialect::Responses => {
+        Dialect::Chat | Dialect::Responses | Dialect::Bedrock => {
             to_json(&OpenAiList { data: ids.map(openai).collect() })
         }
         Dialect::Anthropic => to_json(&AnthropicList {
@@ -88,7 +88,7 @@ pub fn list(dialect: Dialect, ids: &[&str]) -> Bytes {
 /// One model.
 pub fn one(dialect: Dialect, id: &str) -> Bytes {
     Bytes::from(match dialect {
-        Dialect::Chat | Dialect::Responses => to_json(&openai(id)),
+        Dialect::Chat | Dialect::Responses | Dialect::Bedrock => to_json(&openai(id)),
         Dialect::Anthropic => to_json(&anthropic(id)),
         Dialect::Gemini => to_json(&gemini(id)),
     })

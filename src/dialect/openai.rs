@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod capture;
 pub mod error;
+pub mod quirks;
 pub mod request;
 pub mod stream;
 

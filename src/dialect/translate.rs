@@ -3,6 +3,9 @@
 //! This is the only door to the readers and writers. It is for pairs of different dialects; where client
 //! and upstream speak the same one, the client's bytes go through untouched and nothing here is called.
 //! It is pure: it reads no configuration, no clock and no socket.
+//!
+//! [`Dialect::Bedrock`] is spoken to providers only. Its requests are not read, so nobody is ever answered in it:
+//! where an exhaustive match asks for its writer of answers, OpenAI's stands.
 
 pub mod stream;
 
@@ -10,8 +13,8 @@ use crate::dialect::ir::answer::Answer;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Loss, Losses};
 use crate::dialect::ir::{Dialect, Reply, Request, Target};
-use crate::dialect::{anthropic, chat, gemini, responses};
-use crate::error::Result;
+use crate::dialect::{anthropic, bedrock, chat, gemini, responses};
+use crate::error::{Error, Kind, Result};
 use crate::types::TokenUsage;
 
 /// A request in the upstream's dialect.
@@ -92,6 +95,7 @@ pub fn translate_error(from: Dialect, to: Dialect, status: u16, body: &[u8]) -> 
         Dialect::Chat | Dialect::Responses => chat::error::read(status, body),
         Dialect::Anthropic => anthropic::error::read(status, body),
         Dialect::Gemini => gemini::error::read(status, body),
+        Dialect::Bedrock => bedrock::error::read(status, body),
     };
     if fault.status == 529 && to != Dialect::Anthropic {
         fault.status = 503;
@@ -102,7 +106,7 @@ pub fn translate_error(from: Dialect, to: Dialect, status: u16, body: &[u8]) -> 
 /// An error as a client's dialect says it: for errors of the gateway's own too, by `Fault::from`.
 pub fn write_error(to: Dialect, fault: &Fault) -> Vec<u8> {
     match to {
-        Dialect::Chat | Dialect::Responses => chat::error::write(fault),
+        Dialect::Chat | Dialect::Responses | Dialect::Bedrock => chat::error::write(fault),
         Dialect::Anthropic => anthropic::error::write(fault),
         Dialect::Gemini => gemini::error::write(fault),
     }
@@ -120,6 +124,9 @@ pub fn read_request<'a>(
         Dialect::Anthropic => anthropic::request_reader::read(body, losses),
         Dialect::Gemini => gemini::request_reader::read(body, stream, losses),
         Dialect::Responses => responses::request_reader::read(body, losses),
+        Dialect::Bedrock => {
+            Err(Error::new(Kind::Internal, "Converse is spoken to providers, not by clients."))
+        }
     }
 }
 
@@ -135,6 +142,7 @@ pub fn write_request(
         Dialect::Anthropic => anthropic::request_writer::write(request, target, losses),
         Dialect::Gemini => gemini::request_writer::write(request, target, losses),
         Dialect::Responses => responses::request_writer::write(request, target, losses),
+        Dialect::Bedrock => bedrock::request_writer::write(request, target, losses),
     }
 }
 
@@ -150,6 +158,7 @@ pub fn read_answer<'a>(
         Dialect::Anthropic => anthropic::answer::read(body, losses),
         Dialect::Gemini => gemini::answer::read(body, reply, losses),
         Dialect::Responses => responses::answer::read(body, losses),
+        Dialect::Bedrock => bedrock::answer::read(body),
     }
 }
 
@@ -161,7 +170,7 @@ pub fn write_answer(
     losses: &mut Losses,
 ) -> Vec<u8> {
     match to {
-        Dialect::Chat => chat::answer::write(answer, reply, losses),
+        Dialect::Chat | Dialect::Bedrock => chat::answer::write(answer, reply, losses),
         Dialect::Anthropic => anthropic::answer::write(answer, reply, losses),
         Dialect::Gemini => gemini::answer::write(answer, reply, losses),
         Dialect::Responses => responses::answer::write(answer, reply, losses),

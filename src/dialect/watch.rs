@@ -41,7 +41,7 @@ pub enum StreamEnd {
 /// Reads the usage of an answer in a dialect, wherever in the answer it stands.
 pub fn usage_tap(dialect: Dialect) -> UsageTap {
     match dialect {
-        Dialect::Chat | Dialect::Responses => UsageTap::default(),
+        Dialect::Chat | Dialect::Responses | Dialect::Bedrock => UsageTap::default(),
         Dialect::Anthropic => UsageTap::new("\"usage\"", anthropic::answer::usage),
         Dialect::Gemini => UsageTap::new("\"usageMetadata\"", gemini::answer::usage),
     }
@@ -92,7 +92,14 @@ impl Watch {
 }
 
 fn read(dialect: Dialect, event: &Event<'_>, usage: &mut UsageTap, end: &mut StreamEnd) {
-    let Event::Message { name, data } = event else { return };
+    let Event::Message { name, data } = event else {
+        // It may have been the last one (Responses repeats the whole answer in it): nothing speaks
+        // against the stream's being complete.
+        if *end == StreamEnd::Open {
+            *end = StreamEnd::Complete;
+        }
+        return;
+    };
     let (counts, says) =
         if dialect == Dialect::Gemini { (true, gemini_end(data)) } else { named(name, data) };
     if counts {
@@ -135,6 +142,7 @@ fn gemini_end(data: &[u8]) -> Option<StreamEnd> {
 #[cfg(test)]
 mod tests {
     use super::{Dialect, Framing, StreamEnd, TokenUsage, Watch};
+    use crate::dialect::sse::EVENT_BYTES_MAX;
 
     const ANTHROPIC: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":2,\"output_tokens\":1}}}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"\\\"usage\\\":{}\"}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":7}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     const RESPONSES: &str = "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"usage\":null}}\n\nevent: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":7,\"input_tokens_details\":{\"cached_tokens\":2},\"output_tokens\":7}}}\n\n";
@@ -163,6 +171,12 @@ mod tests {
                 assert_eq!((end, watch.usage()), (StreamEnd::Complete, Some(usage)), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn an_event_that_is_too_large_to_be_read_may_have_been_the_last() {
+        let event = format!("data: {{\"x\":\"{}\"}}\n\n", "x".repeat(EVENT_BYTES_MAX));
+        assert_eq!(watch(Dialect::Responses, Framing::Sse, &event, 9999).0, StreamEnd::Complete);
     }
 
     #[test]

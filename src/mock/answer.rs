@@ -4,10 +4,13 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use super::dialect::Dialect;
 use super::refusal::Refusal;
 
 /// When everything that the mock answers was made: answers are the same on every day.
 pub(crate) const CREATED: u32 = 1_767_225_600;
+/// The same in words.
+pub(crate) const CREATED_TEXT: &str = "2026-01-01T00:00:00Z";
 
 /// An answer in full.
 pub(crate) struct Answer {
@@ -41,20 +44,19 @@ impl Answer {
     }
 
     /// A stream.
-    pub(crate) fn stream(events: Events, tokens: usize) -> Self {
+    pub(crate) fn stream(dialect: Dialect, events: Events, tokens: usize) -> Self {
         let content = Content::Events(events);
-        Self { status: 200, content_type: "text/event-stream", content, tokens }
+        Self { status: 200, content_type: dialect.stream_type(), content, tokens }
+    }
+
+    /// No answer: the reason, as the dialect says it.
+    pub(crate) fn refusal(dialect: Dialect, refusal: &Refusal) -> Self {
+        Self { status: refusal.status, ..Self::value(&dialect.error(refusal)) }
     }
 
     /// The same with the model's tokens in it.
     pub(crate) fn tokens(self, tokens: usize) -> Self {
         Self { tokens, ..self }
-    }
-}
-
-impl From<Refusal> for Answer {
-    fn from(refusal: Refusal) -> Self {
-        Self { status: refusal.status, ..Self::json(refusal.body()) }
     }
 }
 
@@ -125,6 +127,15 @@ impl Events {
         self.ends.insert(number, start + event.len());
     }
 
+    /// Puts a text behind the last event, as a part of it.
+    pub(crate) fn lengthen(&mut self, text: &str) {
+        self.bytes.extend_from_slice(text.as_bytes());
+        match self.ends.last_mut() {
+            Some(end) => *end = self.bytes.len(),
+            None => self.ends.push(self.bytes.len()),
+        }
+    }
+
     /// Forgets where events end: pieces of this many bytes take their place, all at a pace.
     pub(crate) fn recut(&mut self, piece_bytes: usize) {
         let total = self.bytes.len();
@@ -173,6 +184,9 @@ mod tests {
         assert_eq!(shown(&changed), "role |X ");
         changed.truncate(0);
         assert_eq!(shown(&changed), "");
+        changed.lengthen("Z ");
+        changed.lengthen("Z ");
+        assert_eq!(shown(&changed), "Z Z ");
         let mut pieces = events();
         pieces.recut(5);
         assert_eq!(shown(&pieces), "role |a b e|nd ");

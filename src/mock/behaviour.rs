@@ -12,10 +12,14 @@ use http::{HeaderName, HeaderValue};
 /// The longest answer: what one stream may cost in memory is this many events.
 const TOKENS_MAX: usize = 100_000;
 
+/// The most calls of one answer.
+const CALLS_MAX: usize = 128;
+
 /// Every name that [`Behaviour::set`] knows, in the order of the documentation.
 pub(crate) const SETTINGS: &[&str] = &[
     "tokens",
     "chunks",
+    "calls",
     "delay-ms",
     "first-token-ms",
     "tokens-per-second",
@@ -42,6 +46,9 @@ pub struct Behaviour {
     /// Events that a stream's content is cut into; default: one a token
     #[arg(long)]
     pub chunks: Option<usize>,
+    /// Calls in an answer that calls a function, all alike
+    #[arg(long, default_value_t = 1)]
+    pub calls: usize,
     /// Wait before the answer's header
     #[arg(long, default_value_t = 0)]
     pub delay_ms: u32,
@@ -84,7 +91,7 @@ pub struct Behaviour {
     /// Leave out the token counts
     #[arg(long)]
     pub no_usage: bool,
-    /// Leave out the `[DONE]` of a stream
+    /// Leave out the last event of a stream, such as `[DONE]`
     #[arg(long)]
     pub no_done: bool,
 }
@@ -94,6 +101,7 @@ impl Default for Behaviour {
         Self {
             tokens: 20,
             chunks: None,
+            calls: 1,
             delay_ms: 0,
             first_token_ms: 0,
             tokens_per_second: 0,
@@ -119,6 +127,7 @@ impl Behaviour {
         match name {
             "tokens" => self.tokens = number(name, value)?,
             "chunks" => self.chunks = Some(number(name, value)?),
+            "calls" => self.calls = number(name, value)?,
             "delay-ms" => self.delay_ms = number(name, value)?,
             "first-token-ms" => self.first_token_ms = number(name, value)?,
             "tokens-per-second" => self.tokens_per_second = number(name, value)?,
@@ -149,11 +158,17 @@ impl Behaviour {
         self.tokens.clamp(1, TOKENS_MAX)
     }
 
+    /// How many calls an answer makes that makes any, within what one answer may cost.
+    pub fn calls(&self) -> usize {
+        self.calls.clamp(1, CALLS_MAX)
+    }
+
     /// The same length and pace, and nothing wrong.
     fn healthy(&self) -> Self {
         Self {
             tokens: self.tokens,
             chunks: self.chunks,
+            calls: self.calls,
             delay_ms: self.delay_ms,
             first_token_ms: self.first_token_ms,
             tokens_per_second: self.tokens_per_second,

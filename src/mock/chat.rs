@@ -4,8 +4,9 @@
 //! completion".
 
 use super::answer::{Answer, CREATED, Events};
+use super::dialect::Dialect;
 use super::json::{put, put_number, put_string};
-use super::turn::Turn;
+use super::turn::{Finish, Turn};
 
 /// Which of the two endpoints answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Reply<'_> {
             put(&mut out, &[if index > 0 { r#",{"index":"# } else { r#"{"index":"# }]);
             put_number(&mut out, index as usize);
             self.message(&mut out);
-            put(&mut out, &[r#","logprobs":null,"finish_reason":""#, self.turn.finish, r#""}"#]);
+            put(&mut out, &[r#","logprobs":null,"finish_reason":"#, self.finish(), "}"]);
         }
         put(&mut out, &["]"]);
         if self.usage {
@@ -75,10 +76,14 @@ impl Reply<'_> {
                 events.push(|out| writer.choice(out, index, "null", delta));
             }
         }
+        for call in 1..self.turn.calls {
+            for index in 0..self.n {
+                self.further_call(&mut events, &writer, index, call);
+            }
+        }
         events.end_pace();
-        let finish = format!("\"{}\"", self.turn.finish);
         for index in 0..self.n {
-            events.push(|out| writer.choice(out, index, &finish, |out| self.closing(out)));
+            events.push(|out| writer.choice(out, index, self.finish(), |out| self.closing(out)));
         }
         if self.stream_usage {
             events.push(|out| {
@@ -88,7 +93,15 @@ impl Reply<'_> {
             });
         }
         events.push(|out| put(out, &["data: [DONE]\n\n"]));
-        Answer::stream(events, self.completion_tokens())
+        Answer::stream(Dialect::OpenAi, events, self.completion_tokens())
+    }
+
+    fn finish(&self) -> &'static str {
+        match self.turn.finish {
+            Finish::Stop => r#""stop""#,
+            Finish::Length => r#""length""#,
+            Finish::Call => r#""tool_calls""#,
+        }
     }
 
     fn event_writer(&self) -> EventWriter {
@@ -133,7 +146,10 @@ impl Reply<'_> {
         put(out, &[r#","refusal":null,"annotations":[]"#]);
         if let Some(name) = &self.turn.call {
             put(out, &[r#","tool_calls":["#]);
-            self.put_call(out, "{", name, &self.turn.text);
+            for call in 0..self.turn.calls {
+                let open = if call > 0 { ",{" } else { "{" };
+                self.put_call(out, (open, call), name, &self.turn.text);
+            }
             put(out, &["]"]);
         }
         put(out, &["}"]);
@@ -146,7 +162,7 @@ impl Reply<'_> {
             None => put(out, &[r#""""#]),
             Some(name) => {
                 put(out, &[r#"null,"tool_calls":["#]);
-                self.put_call(out, r#"{"index":0,"#, name, "");
+                self.put_call(out, (r#"{"index":0,"#, 0), name, "");
                 put(out, &["]"]);
             }
         }
@@ -167,14 +183,45 @@ impl Reply<'_> {
         put(out, &[behind]);
     }
 
+    /// A call behind the first one: its opening and its arguments.
+    fn further_call(&self, events: &mut Events, writer: &EventWriter, index: u32, call: usize) {
+        let name = self.turn.call.as_deref().unwrap_or_default();
+        let place = format!(r#"{{"index":{call},"#);
+        events.push(|out| {
+            writer.choice(out, index, "null", |out| {
+                put(out, &[r#","delta":{"tool_calls":["#]);
+                self.put_call(out, (&place, call), name, "");
+                put(out, &["]}"]);
+            });
+        });
+        for piece in self.turn.pieces(self.chunks) {
+            let delta = |out: &mut Vec<u8>| {
+                put(out, &[r#","delta":{"tool_calls":["#, &place]);
+                put(out, &[r#""function":{"arguments":"#]);
+                put_string(out, piece);
+                put(out, &["}}]}"]);
+            };
+            events.push(|out| writer.choice(out, index, "null", delta));
+        }
+    }
+
     /// The event that says why the content ends.
     fn closing(&self, out: &mut Vec<u8>) {
         put(out, &[if self.shape == Shape::Text { r#","text":"""# } else { r#","delta":{}"# }]);
     }
 
-    fn put_call(&self, out: &mut Vec<u8>, open: &str, name: &str, arguments: &str) {
+    /// A call with its number, behind what opens it.
+    fn put_call(
+        &self,
+        out: &mut Vec<u8>,
+        (open, call): (&str, usize),
+        name: &str,
+        arguments: &str,
+    ) {
         let number = format!("{:016x}", self.number);
-        put(out, &[open, r#""id":"call_mock"#, &number, r#"","type":"function","function":{"#]);
+        put(out, &[open, r#""id":"call_mock"#, &number, "_"]);
+        put_number(out, call);
+        put(out, &[r#"","type":"function","function":{"#]);
         put(out, &[r#""name":"#]);
         put_string(out, name);
         put(out, &[r#","arguments":"#]);

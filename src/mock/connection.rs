@@ -14,9 +14,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::answer::{Answer, Content, Events};
+use super::dialect::Dialect;
 use super::http::{Head, Incoming, Message};
 use super::json::{put, put_number};
-use super::respond::{Ending, Reply, Request, Server, respond};
+use super::reply::{Ending, Reply};
+use super::respond::{Request, Server, respond};
 use super::stats::Open;
 
 /// What is gathered before a write, in bytes, where nothing asks for an earlier one.
@@ -68,7 +70,10 @@ impl<'s> Connection<'s> {
             match self.incoming.next() {
                 Ok(Some(message)) => return Ok(Some(message)),
                 Ok(None) => {}
-                Err(refusal) => return self.refuse(refusal.into()).await.map(|()| None),
+                Err(refusal) => {
+                    let answer = Answer::refusal(Dialect::OpenAi, &refusal);
+                    return self.refuse(answer).await.map(|()| None);
+                }
             }
             if self.incoming.wants_continue() {
                 self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
@@ -201,7 +206,7 @@ fn put_head(out: &mut Vec<u8>, reply: &Reply, head: Head) {
         put(out, &["content-type: ", reply.content_type, "\r\n"]);
     }
     let number = format!("{:016x}", reply.number);
-    put(out, &["x-request-id: req_mock", &number, "\r\n"]);
+    put(out, &[reply.dialect.id_header(), ": req_mock", &number, "\r\n"]);
     for header in &reply.headers {
         put(out, &[header.name.as_str(), ": "]);
         out.extend_from_slice(header.value.as_bytes());

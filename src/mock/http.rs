@@ -234,6 +234,7 @@ fn read_header(
             }
             head.length = Length::Chunked;
         }
+        17 if is("anthropic-version") => head.route = head.route.for_anthropic(),
         10 if is("connection") => head.keep_alive &= !holds("close"),
         6 if is("expect") => head.expects = holds("100-continue"),
         7.. if header.name.get(..7).is_some_and(|p| p.eq_ignore_ascii_case("x-mock-")) => {

@@ -1,16 +1,16 @@
-//! An error as a model server of OpenAI's kind says it.
+//! A request that gets no answer; how the reason is said is the business of `dialect`.
 
 use std::borrow::Cow;
-
-use serde_json::json;
 
 /// A request that gets no answer but a status and a reason.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) message: Cow<'static, str>,
-    param: Option<&'static str>,
-    code: Option<&'static str>,
+    /// The request member at fault.
+    pub(crate) param: Option<&'static str>,
+    /// The fault for programs, in OpenAI's words.
+    pub(crate) code: Option<&'static str>,
 }
 
 impl Refusal {
@@ -43,18 +43,5 @@ impl Refusal {
     /// Names the fault for programs.
     pub(crate) fn code(self, code: &'static str) -> Self {
         Self { code: Some(code), ..self }
-    }
-
-    /// OpenAI's error object (API reference, "Error codes").
-    pub(crate) fn body(&self) -> Vec<u8> {
-        let kind = match self.status {
-            429 => "requests",
-            500.. => "server_error",
-            _ => "invalid_request_error",
-        };
-        let error = json!({
-            "message": self.message, "type": kind, "param": self.param, "code": self.code,
-        });
-        json!({ "error": error }).to_string().into_bytes()
     }
 }

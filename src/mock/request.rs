@@ -1,13 +1,16 @@
-//! The members of a JSON request that an answer depends on.
+//! The members of a JSON request to OpenAI's endpoints that an answer depends on.
 //!
-//! One shape serves every endpoint: each reads what concerns it. What is not named here is
-//! read over, as a model server does with members that it does not know.
+//! One shape serves every endpoint but responses: each reads what concerns it. What is not named
+//! here is read over, as a model server does with members that it does not know.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
+use super::ask::{Ask, Choice, Format, Function, Metadata, model_name, parse};
+use super::asked::Settings;
 use super::refusal::Refusal;
 
 /// A request's body; texts stay as they stand in it.
@@ -20,9 +23,9 @@ pub(crate) struct Body<'a> {
     #[serde(borrow)]
     pub(crate) messages: Option<Vec<Message<'a>>>,
     #[serde(borrow)]
-    pub(crate) tools: Option<Vec<Tool<'a>>>,
+    tools: Option<Vec<Tool<'a>>>,
     #[serde(borrow)]
-    pub(crate) tool_choice: Option<&'a RawValue>,
+    tool_choice: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) response_format: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -49,20 +52,9 @@ pub(crate) struct Body<'a> {
 const N_MAX: u32 = 128;
 
 impl<'a> Body<'a> {
-    /// Reads a request's body.
-    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(bytes).map_err(|error| {
-            Refusal::bad(format!("The body is not the JSON that this endpoint takes: {error}."))
-        })
-    }
-
     /// The model's name as it stands in the body, quotes included.
     pub(crate) fn model(&self) -> Result<&'a str, Refusal> {
-        let model = self.model.ok_or_else(|| Refusal::missing("model"))?.get();
-        if model.starts_with('"') {
-            return Ok(model);
-        }
-        Err(Refusal::bad("'model' must be a string.").param("model"))
+        model_name(self.model)
     }
 
     /// How many choices or images are asked for.
@@ -84,21 +76,48 @@ impl<'a> Body<'a> {
         self.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true)
     }
 
-    /// The settings in `metadata.mock`.
-    pub(crate) fn settings(&self) -> Option<&str> {
-        self.metadata.as_ref()?.mock.as_deref()
+    /// What a chat asks of the model: a call if there are tools, JSON if that is asked for.
+    pub(crate) fn ask(&self) -> Result<Ask<'a>, Refusal> {
+        let call = self.called()?.map(|called| {
+            let schema = called.parameters.map(|raw| parse("tools", raw)).transpose()?;
+            Ok(Function { name: called.name.clone(), schema })
+        });
+        let format = self.response_format.map(|raw| parse("response_format", raw)).transpose()?;
+        let format = match format {
+            Some(ResponseFormat::JsonSchema { json_schema }) => {
+                Format::Schema(json_schema.schema.unwrap_or_else(|| json!({ "type": "object" })))
+            }
+            Some(ResponseFormat::JsonObject) => Format::Json,
+            Some(ResponseFormat::Text) | None => Format::Words,
+        };
+        Ok(Ask { tokens_max: self.tokens_max(), call: call.transpose()?, format, thinks: false })
+    }
+
+    /// The function that the model calls: never behind a tool's result, so that a conversation ends.
+    fn called(&self) -> Result<Option<&Called<'a>>, Refusal> {
+        let messages = self.messages.iter().flatten();
+        if messages.last().is_some_and(|message| message.role == "tool") {
+            return Ok(None);
+        }
+        let choice = match self.tool_choice.map(|raw| parse("tool_choice", raw)).transpose()? {
+            Some(ToolChoice::Mode(mode)) if mode == "none" => Choice::None,
+            Some(ToolChoice::Function { function: Named { name } }) => Choice::Named(name),
+            _ => Choice::Any,
+        };
+        let functions = self.tools.iter().flatten().filter_map(|tool| tool.function.as_ref());
+        choice.of(functions, |called| &called.name)
+    }
+}
+
+impl Settings for Body<'_> {
+    fn settings(&self) -> Option<Cow<'_, str>> {
+        self.metadata.as_ref()?.settings()
     }
 }
 
 #[derive(Deserialize)]
 struct StreamOptions {
     include_usage: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Metadata<'a> {
-    #[serde(borrow)]
-    mock: Option<Cow<'a, str>>,
 }
 
 /// A message of a chat.
@@ -111,21 +130,47 @@ pub(crate) struct Message<'a> {
 
 /// A tool; one that is no function has none.
 #[derive(Deserialize)]
-pub(crate) struct Tool<'a> {
-    /// What can be called.
+struct Tool<'a> {
     #[serde(borrow)]
-    pub(crate) function: Option<Function<'a>>,
+    function: Option<Called<'a>>,
 }
 
-/// A function that may be called.
 #[derive(Deserialize)]
-pub(crate) struct Function<'a> {
-    /// Its name.
+struct Called<'a> {
     #[serde(borrow)]
-    pub(crate) name: Cow<'a, str>,
-    /// The JSON Schema of its arguments.
+    name: Cow<'a, str>,
     #[serde(borrow)]
-    pub(crate) parameters: Option<&'a RawValue>,
+    parameters: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ToolChoice<'a> {
+    Mode(#[serde(borrow)] Cow<'a, str>),
+    Function {
+        #[serde(borrow)]
+        function: Named<'a>,
+    },
+    Other(serde::de::IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ResponseFormat {
+    Text,
+    JsonObject,
+    JsonSchema { json_schema: JsonSchema },
+}
+
+#[derive(Deserialize)]
+struct JsonSchema {
+    schema: Option<Value>,
 }
 
 /// A document to rank.

@@ -4,25 +4,22 @@
 //! reads or writes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::json;
 
-use super::answer::{Answer, CREATED, Content};
-use super::behaviour::{Active, Behaviour, Header, Instance};
+use super::answer::Answer;
+use super::asked::Asked;
+use super::behaviour::{Active, Behaviour, Instance};
 use super::chat::{Reply as ChatReply, Shape};
-use super::echo::describe;
 use super::http::{Head, parse};
 use super::refusal::Refusal;
+use super::reply::Reply;
 use super::request::Body;
-use super::route::{Route, model_id, path_of};
+use super::route::{Route, path_of};
 use super::stats::Stats;
 use super::turn::Turn;
-use super::{media, texts};
-
-/// An event that no JSON parser takes.
-const MALFORMED: &str = "data: {\"id\":\"chatcmpl-mock\",\"choices\":[{\"index\":0,\"delta\":\n\n";
+use super::{anthropic, gemini, media, models, responses, texts};
 
 /// One instance: its models, its behaviour, its counters.
 pub(crate) struct Server {
@@ -65,50 +62,22 @@ pub(crate) struct Request<'b> {
     pub(crate) body: &'b [u8],
 }
 
-/// An answer and how it is given.
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) content_type: &'static str,
-    pub(crate) headers: Vec<Header>,
-    /// A number that no other answer has.
-    pub(crate) number: u64,
-    /// No answer at all: wait for the client to leave.
-    pub(crate) hang: bool,
-    /// The wait before the header.
-    pub(crate) before_header: Duration,
-    /// The wait before a stream's first event.
-    pub(crate) before_first: Duration,
-    /// The wait between two steps of a stream's pace.
-    pub(crate) step: Duration,
-    /// The length that a whole answer's header promises.
-    pub(crate) length: usize,
-    pub(crate) content: Content,
-    pub(crate) ending: Ending,
-}
-
-/// How an answer ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Complete,
-    /// The connection is closed too early.
-    Cut,
-    /// The connection is reset too early.
-    Reset,
-}
-
 /// Decides what a request is answered with.
 pub(crate) fn respond(server: &Server, request: &Request<'_>) -> Reply {
     let route = request.head.route;
+    let dialect = route.dialect();
     let number = server.numbers.fetch_add(1, Ordering::Relaxed);
+    let refused = |refusal: Refusal| Answer::refusal(dialect, &refusal);
     if route.is_control() {
-        let answer = control(server, request).unwrap_or_else(Answer::from);
-        return Reply::new(answer, Behaviour::default(), number);
+        let answer = control(server, request).unwrap_or_else(refused);
+        return Reply::new(answer, dialect, Behaviour::default(), number);
     }
     server.stats.count(route);
     let active = server.active.load();
     let mut behaviour = if route.is_model_request() { active.next() } else { active.unspread() };
-    let answer = answer(server, request, &mut behaviour, number).unwrap_or_else(Answer::from);
-    Reply::new(answer, behaviour, number)
+    let mut asked = Asked { request, behaviour: &mut behaviour, number };
+    let answer = answer(server, &mut asked).unwrap_or_else(refused);
+    Reply::new(answer, dialect, behaviour, number)
 }
 
 fn control(server: &Server, request: &Request<'_>) -> Result<Answer, Refusal> {
@@ -123,27 +92,24 @@ fn control(server: &Server, request: &Request<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::value(&server.stats.json()))
 }
 
-fn answer(
-    server: &Server,
-    request: &Request<'_>,
-    behaviour: &mut Behaviour,
-    number: u64,
-) -> Result<Answer, Refusal> {
-    let route = request.head.route;
-    if request.head.settings {
-        set_by_headers(behaviour, request.head_bytes)?;
+fn answer(server: &Server, asked: &mut Asked<'_>) -> Result<Answer, Refusal> {
+    let head = asked.request.head;
+    if head.settings {
+        set_by_headers(asked.behaviour, asked.request.head_bytes)?;
     }
-    let body = takes_json(route).then(|| Body::read(request.body));
-    if let Some(list) = body.as_ref().and_then(|body| body.as_ref().ok()?.settings()) {
-        behaviour.set_all(list).map_err(|error| Refusal::bad(error).param("metadata"))?;
-    }
-    if let Some(status @ 400..) = behaviour.status {
-        return Err(Refusal::new(status, format!("A simulated failure: {status}.")));
-    }
-    match body.transpose()? {
-        Some(body) => json_answer(request, &body, behaviour, number),
-        None if behaviour.echo => Ok(Answer::json(describe(request.head_bytes, request.body)?)),
-        None => plain_answer(server, request),
+    match head.route {
+        Route::Chat | Route::Completions => chat(asked),
+        Route::Embeddings | Route::Moderations | Route::Images | Route::Speech | Route::Rerank => {
+            other_json(asked)
+        }
+        Route::Responses => responses::create(asked),
+        Route::Messages => anthropic::messages(asked),
+        Route::CountTokens => anthropic::count_tokens(asked),
+        Route::Generate => gemini::generate(asked),
+        Route::StreamGenerate | Route::StreamGenerateArray => gemini::stream_generate(asked),
+        Route::GeminiCountTokens => gemini::count_tokens(asked),
+        Route::Embed | Route::BatchEmbed => gemini::embed(asked),
+        _ => plain_answer(server, asked),
     }
 }
 
@@ -158,53 +124,28 @@ fn set_by_headers(behaviour: &mut Behaviour, head: &[u8]) -> Result<(), Refusal>
     parse(head, set)?.unwrap_or(Ok(())).map_err(Refusal::bad)
 }
 
-fn takes_json(route: Route) -> bool {
-    matches!(
-        route,
-        Route::Chat
-            | Route::Completions
-            | Route::Embeddings
-            | Route::Moderations
-            | Route::Images
-            | Route::Speech
-            | Route::Rerank
-    )
-}
-
-fn json_answer(
-    request: &Request<'_>,
-    body: &Body<'_>,
-    behaviour: &Behaviour,
-    number: u64,
-) -> Result<Answer, Refusal> {
-    let route = request.head.route;
-    let prompt_tokens = (request.body.len() / 4).max(1);
-    let echo = behaviour.echo.then(|| describe(request.head_bytes, request.body)).transpose()?;
-    let (shape, turn) = match (route, echo) {
-        (Route::Chat, Some(echo)) => (Shape::Chat, Turn::exactly(echo)),
-        (Route::Completions, Some(echo)) => (Shape::Text, Turn::exactly(echo)),
-        (_, Some(echo)) => return Ok(Answer::json(echo)),
-        (Route::Chat, None) => {
+fn chat(asked: &mut Asked<'_>) -> Result<Answer, Refusal> {
+    let body: Body<'_> = asked.read()?;
+    let shape = if asked.request.head.route == Route::Chat { Shape::Chat } else { Shape::Text };
+    let behaviour = &*asked.behaviour;
+    let turn = match (asked.echo()?, shape) {
+        (Some(echo), _) => Turn::exactly(echo),
+        (None, Shape::Chat) => {
             body.messages.as_ref().ok_or_else(|| Refusal::missing("messages"))?;
-            (Shape::Chat, Turn::of_chat(body, behaviour)?)
+            Turn::of(&body.ask()?, behaviour)
         }
-        (Route::Completions, None) => {
+        (None, Shape::Text) => {
             body.prompt.ok_or_else(|| Refusal::missing("prompt"))?;
-            (Shape::Text, Turn::words(body, behaviour))
+            Turn::words(body.tokens_max(), behaviour)
         }
-        (Route::Embeddings, None) => return texts::embeddings(body, prompt_tokens),
-        (Route::Moderations, None) => return texts::moderations(body, number),
-        (Route::Images, None) => return media::images(body, prompt_tokens),
-        (Route::Speech, None) => return media::speech(body),
-        (_, None) => return texts::rerank(body, number, prompt_tokens),
     };
     let reply = ChatReply {
         shape,
         model: body.model()?,
-        number,
+        number: asked.number,
         turn: &turn,
         n: body.n()?,
-        prompt_tokens,
+        prompt_tokens: asked.prompt_tokens(),
         usage: !behaviour.no_usage,
         stream_usage: body.include_usage() && !behaviour.no_usage,
         chunks: behaviour.chunks,
@@ -212,105 +153,40 @@ fn json_answer(
     Ok(if body.stream == Some(true) { reply.stream() } else { reply.whole() })
 }
 
+/// The other endpoints of OpenAI's that take JSON.
+fn other_json(asked: &mut Asked<'_>) -> Result<Answer, Refusal> {
+    let body: Body<'_> = asked.read()?;
+    if let Some(echo) = asked.echo()? {
+        return Ok(Answer::json(echo));
+    }
+    let prompt_tokens = asked.prompt_tokens();
+    match asked.request.head.route {
+        Route::Embeddings => texts::embeddings(&body, prompt_tokens),
+        Route::Moderations => texts::moderations(&body, asked.number),
+        Route::Images => media::images(&body, prompt_tokens),
+        Route::Speech => media::speech(&body),
+        _ => texts::rerank(&body, asked.number, prompt_tokens),
+    }
+}
+
 /// What is asked for without JSON.
-fn plain_answer(server: &Server, request: &Request<'_>) -> Result<Answer, Refusal> {
+fn plain_answer(server: &Server, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    asked.fail()?;
+    if let Some(echo) = asked.echo()? {
+        return Ok(Answer::json(echo));
+    }
+    let request = asked.request;
     let target = parse(request.head_bytes, |head, _| head.path.unwrap_or_default())?;
     let path = path_of(target.unwrap_or_default());
     match request.head.route {
-        Route::Models => {
-            let cards: Vec<_> = server.models.iter().map(|id| model_card(id)).collect();
-            Ok(Answer::value(&json!({ "object": "list", "data": cards })))
-        }
-        Route::Model => {
-            let id = model_id(path).unwrap_or_default();
-            if server.models.iter().any(|known| known == id) {
-                return Ok(Answer::value(&model_card(id)));
-            }
-            let message =
-                format!("The model '{id}' does not exist: there are {:?}.", server.models);
-            Err(Refusal::new(404, message).param("model").code("model_not_found"))
-        }
         Route::Health => Ok(Answer::value(&json!({ "status": "ok" }))),
         Route::WrongMethod => Err(Refusal::new(405, format!("Not allowed method at {path}."))),
         Route::Transcriptions | Route::Translations => {
             media::transcription(request.head_bytes, request.body)
         }
-        _ => Err(Refusal::new(404, format!("Unknown request URL: {path}.")).code("unknown_url")),
-    }
-}
-
-fn model_card(id: &str) -> serde_json::Value {
-    json!({ "id": id, "object": "model", "created": CREATED, "owned_by": "mock" })
-}
-
-impl Reply {
-    fn new(answer: Answer, behaviour: Behaviour, number: u64) -> Self {
-        let first = Duration::from_millis(behaviour.first_token_ms.into());
-        let mut reply = Self {
-            status: if answer.status == 200 {
-                behaviour.status.unwrap_or(200)
-            } else {
-                answer.status
-            },
-            content_type: answer.content_type,
-            number,
-            hang: behaviour.hang,
-            before_header: Duration::from_millis(behaviour.delay_ms.into()),
-            before_first: first,
-            step: Duration::from_millis(behaviour.chunk_ms.into()),
-            length: 0,
-            content: answer.content,
-            ending: Ending::Complete,
-            headers: Vec::new(),
-        };
-        let generation = match behaviour.tokens_per_second {
-            0 => Duration::ZERO,
-            rate => Duration::from_secs(answer.tokens.saturating_sub(1) as u64) / rate,
-        };
-        match &mut reply.content {
-            // A whole answer takes as long as a stream of the same length.
-            Content::Whole(bytes) => {
-                reply.before_header += first + generation;
-                reply.length = bytes.len();
-            }
-            Content::Events(events) => {
-                let steps = u32::try_from(events.paced().saturating_sub(1)).unwrap_or(u32::MAX);
-                reply.step = reply.step.max(generation.checked_div(steps).unwrap_or_default());
-            }
+        Route::NotFound => {
+            Err(Refusal::new(404, format!("Unknown request URL: {path}.")).code("unknown_url"))
         }
-        reply.fail(&behaviour);
-        reply.headers = behaviour.headers;
-        reply
-    }
-
-    /// Puts the faults into the answer.
-    fn fail(&mut self, behaviour: &Behaviour) {
-        if let Content::Events(events) = &mut self.content {
-            if behaviour.no_done {
-                events.truncate(events.len().saturating_sub(1));
-            }
-            if let Some(number) = behaviour.error_at {
-                let error = Refusal::new(500, "A simulated failure in mid-stream.").body();
-                events.truncate(number);
-                events.push(|out| {
-                    out.extend_from_slice(b"data: ");
-                    out.extend_from_slice(&error);
-                    out.extend_from_slice(b"\n\n");
-                });
-            }
-            if let Some(number) = behaviour.malformed_at {
-                events.insert(number, MALFORMED);
-            }
-        }
-        if let Some(rest) = behaviour.cut_after {
-            self.ending = if behaviour.reset { Ending::Reset } else { Ending::Cut };
-            match &mut self.content {
-                Content::Whole(bytes) => bytes.truncate(rest),
-                Content::Events(events) => events.truncate(rest),
-            }
-        }
-        if let (Content::Events(events), Some(bytes)) = (&mut self.content, behaviour.piece_bytes) {
-            events.recut(bytes);
-        }
+        route => models::answer(route, path, &server.models),
     }
 }

@@ -3,6 +3,8 @@
 //! The table of paths is the whole of the mock's surface; there is no other place that
 //! knows a path.
 
+use super::dialect::Dialect;
+
 /// What is asked for. The order is that of [`Route::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -17,6 +19,19 @@ pub(crate) enum Route {
     Rerank,
     Models,
     Model,
+    Responses,
+    Messages,
+    CountTokens,
+    AnthropicModels,
+    AnthropicModel,
+    Generate,
+    StreamGenerate,
+    StreamGenerateArray,
+    GeminiCountTokens,
+    Embed,
+    BatchEmbed,
+    GeminiModels,
+    GeminiModel,
     Health,
     /// The path is served, with another method.
     WrongMethod,
@@ -28,7 +43,7 @@ pub(crate) enum Route {
 
 impl Route {
     /// Every route, in order.
-    pub(crate) const ALL: [Route; 17] = [
+    pub(crate) const ALL: [Route; 30] = [
         Route::Chat,
         Route::Completions,
         Route::Embeddings,
@@ -40,6 +55,19 @@ impl Route {
         Route::Rerank,
         Route::Models,
         Route::Model,
+        Route::Responses,
+        Route::Messages,
+        Route::CountTokens,
+        Route::AnthropicModels,
+        Route::AnthropicModel,
+        Route::Generate,
+        Route::StreamGenerate,
+        Route::StreamGenerateArray,
+        Route::GeminiCountTokens,
+        Route::Embed,
+        Route::BatchEmbed,
+        Route::GeminiModels,
+        Route::GeminiModel,
         Route::Health,
         Route::WrongMethod,
         Route::NotFound,
@@ -48,23 +76,55 @@ impl Route {
         Route::SetBehaviour,
     ];
 
-    /// The route of a request line.
+    /// The route of a request line. What only headers tell is left to [`Route::for_anthropic`].
     pub(crate) fn of(method: &str, target: &str) -> Self {
-        let path = path_of(target);
-        let Some(route) = Self::at(path) else { return Route::NotFound };
+        let Some(route) = Self::at(target) else { return Route::NotFound };
         let method = if method == "HEAD" { "GET" } else { method };
         if method == route.method() { route } else { Route::WrongMethod }
     }
 
-    fn at(path: &str) -> Option<Self> {
+    /// The same for a caller that speaks Anthropic's dialect: two paths are OpenAI's as well.
+    pub(crate) fn for_anthropic(self) -> Self {
+        match self {
+            Route::Models => Route::AnthropicModels,
+            Route::Model => Route::AnthropicModel,
+            other => other,
+        }
+    }
+
+    fn at(target: &str) -> Option<Self> {
+        let path = path_of(target);
         let known = |route: &Route| route.method() != "" && route.path() == path;
         match path {
             // The two that a load test asks for need no search.
             "/v1/chat/completions" => Some(Route::Chat),
             "/v1/embeddings" => Some(Route::Embeddings),
-            _ if model_id(path).is_some() => Some(Route::Model),
-            _ => Self::ALL.into_iter().find(known),
+            _ => Self::gemini(target)
+                .or_else(|| Self::model(path))
+                .or_else(|| Self::ALL.into_iter().find(known)),
         }
+    }
+
+    /// A method of a model of Gemini's.
+    fn gemini(target: &str) -> Option<Self> {
+        let (_, method) = gemini_model(path_of(target))?;
+        match method {
+            "generateContent" => Some(Route::Generate),
+            "streamGenerateContent" if has_parameter(target, "alt=sse") => {
+                Some(Route::StreamGenerate)
+            }
+            "streamGenerateContent" => Some(Route::StreamGenerateArray),
+            "countTokens" => Some(Route::GeminiCountTokens),
+            "embedContent" => Some(Route::Embed),
+            "batchEmbedContents" => Some(Route::BatchEmbed),
+            _ => None,
+        }
+    }
+
+    /// The description of one model.
+    fn model(path: &str) -> Option<Self> {
+        model_id(path)?;
+        Some(if path.starts_with("/v1beta/") { Route::GeminiModel } else { Route::Model })
     }
 
     /// The path, as the counters name it.
@@ -81,6 +141,19 @@ impl Route {
             Route::Rerank => "/v1/rerank",
             Route::Models => "/v1/models",
             Route::Model => "/v1/models/{id}",
+            Route::Responses => "/v1/responses",
+            Route::Messages => "/v1/messages",
+            Route::CountTokens => "/v1/messages/count_tokens",
+            Route::AnthropicModels => "/v1/models (anthropic)",
+            Route::AnthropicModel => "/v1/models/{id} (anthropic)",
+            Route::Generate => "/v1beta/models/{id}:generateContent",
+            Route::StreamGenerate => "/v1beta/models/{id}:streamGenerateContent?alt=sse",
+            Route::StreamGenerateArray => "/v1beta/models/{id}:streamGenerateContent",
+            Route::GeminiCountTokens => "/v1beta/models/{id}:countTokens",
+            Route::Embed => "/v1beta/models/{id}:embedContent",
+            Route::BatchEmbed => "/v1beta/models/{id}:batchEmbedContents",
+            Route::GeminiModels => "/v1beta/models",
+            Route::GeminiModel => "/v1beta/models/{id}",
             Route::Health => "/health",
             Route::WrongMethod => "wrong method",
             Route::NotFound => "unknown",
@@ -93,9 +166,31 @@ impl Route {
     /// The method; empty where no request line leads here.
     fn method(self) -> &'static str {
         match self {
-            Route::Models | Route::Model | Route::Health | Route::Stats => "GET",
+            Route::Models | Route::Model | Route::GeminiModels | Route::GeminiModel => "GET",
+            Route::Health | Route::Stats => "GET",
+            Route::AnthropicModels | Route::AnthropicModel => "",
             Route::WrongMethod | Route::NotFound => "",
             _ => "POST",
+        }
+    }
+
+    /// Whose words answers and errors are in.
+    pub(crate) fn dialect(self) -> Dialect {
+        match self {
+            Route::Responses => Dialect::Responses,
+            Route::Messages
+            | Route::CountTokens
+            | Route::AnthropicModels
+            | Route::AnthropicModel => Dialect::Anthropic,
+            Route::StreamGenerateArray => Dialect::GeminiArray,
+            Route::Generate
+            | Route::StreamGenerate
+            | Route::GeminiCountTokens
+            | Route::Embed
+            | Route::BatchEmbed
+            | Route::GeminiModels
+            | Route::GeminiModel => Dialect::Gemini,
+            _ => Dialect::OpenAi,
         }
     }
 
@@ -115,9 +210,21 @@ pub(crate) fn path_of(target: &str) -> &str {
     target.split_once('?').map_or(target, |(path, _)| path)
 }
 
-/// The id in `/v1/models/{id}`; ids may hold slashes.
+/// The id in `/v1/models/{id}` or `/v1beta/models/{id}`; ids may hold slashes.
 pub(crate) fn model_id(path: &str) -> Option<&str> {
-    path.strip_prefix("/v1/models/").filter(|id| !id.is_empty())
+    let id = path.strip_prefix("/v1/models/").or_else(|| path.strip_prefix("/v1beta/models/"));
+    id.filter(|id| !id.is_empty())
+}
+
+/// Model and method in `/v1beta/models/{id}:{method}`. What stands before `/models/` may differ:
+/// Vertex AI has project and place there.
+pub(crate) fn gemini_model(path: &str) -> Option<(&str, &str)> {
+    let (_, model) = path.split_once("/models/")?;
+    model.rsplit_once(':').filter(|(id, _)| !id.is_empty())
+}
+
+fn has_parameter(target: &str, parameter: &str) -> bool {
+    target.split_once('?').is_some_and(|(_, query)| query.split('&').any(|one| one == parameter))
 }
 
 #[cfg(test)]
@@ -139,10 +246,23 @@ mod tests {
         for (method, target, expected) in [
             ("POST", "/v1/chat/completions?api-version=1", Route::Chat),
             ("GET", "/v1/models/meta/llama-3", Route::Model),
+            ("GET", "/v1/models/llama:8b", Route::Model),
+            ("GET", "/v1beta/models/a/b", Route::GeminiModel),
+            ("POST", "/v1beta/models/a:b:generateContent?key=k", Route::Generate),
+            (
+                "POST",
+                "/v1/projects/p/publishers/google/models/a:countTokens",
+                Route::GeminiCountTokens,
+            ),
+            ("POST", "/v1/models/a:streamGenerateContent?key=k&alt=sse", Route::StreamGenerate),
+            ("POST", "/v1beta/models/a:streamGenerateContent?alt=json", Route::StreamGenerateArray),
+            ("GET", "/v1beta/models/a:generateContent", Route::WrongMethod),
+            ("POST", "/v1beta/models/:generateContent", Route::WrongMethod),
             ("HEAD", "/health", Route::Health),
             ("GET", "/v1/chat/completions", Route::WrongMethod),
             ("POST", "/v1/models", Route::WrongMethod),
             ("GET", "/v1/models/", Route::NotFound),
+            ("GET", "/v1/models (anthropic)", Route::NotFound),
             ("POST", "/chat/completions", Route::NotFound),
             ("POST", "/v1/chat/completions/", Route::NotFound),
             ("GET", "unknown", Route::NotFound),
@@ -150,5 +270,8 @@ mod tests {
         ] {
             assert_eq!(Route::of(method, target), expected, "{method} {target}");
         }
+        assert_eq!(Route::of("GET", "/v1/models").for_anthropic(), Route::AnthropicModels);
+        assert_eq!(Route::of("GET", "/v1/models/a").for_anthropic(), Route::AnthropicModel);
+        assert_eq!(Route::of("POST", "/v1/messages").for_anthropic(), Route::Messages);
     }
 }

@@ -11,8 +11,12 @@ use tokio::time::timeout;
 
 use super::{Options, serve};
 
+mod anthropic;
+mod dialect_faults;
 mod endpoints;
 mod faults;
+mod gemini;
+mod responses;
 mod wire;
 
 /// What no test should take: it turns a hang into a failure.
@@ -81,6 +85,24 @@ impl Mock {
         };
         timeout(PATIENCE, look).await.expect("the counters never came to be as expected")
     }
+}
+
+/// The names of events in their order, each once where it repeats.
+fn outline(events: &[(String, Value)]) -> Vec<&str> {
+    let mut names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
+    names.dedup();
+    names
+}
+
+/// The texts at a place in the events, joined.
+fn joined(events: &[(String, Value)], place: &str) -> String {
+    events.iter().filter_map(|(_, data)| data.pointer(place)?.as_str()).collect()
+}
+
+/// A body with further members.
+fn with(mut body: Value, more: Value) -> Value {
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
 }
 
 /// Settings as request headers.
@@ -178,6 +200,19 @@ impl Answer {
             text.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap().to_owned()
         };
         self.chunks.iter().map(data).collect()
+    }
+
+    /// Names and data of a stream's events, where events have names.
+    fn named_events(&self) -> Vec<(String, Value)> {
+        let event = |chunk: &Vec<u8>| {
+            let text = std::str::from_utf8(chunk).unwrap();
+            let (name, data) = text.strip_prefix("event: ").unwrap().split_once('\n').unwrap();
+            let data = data.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap();
+            let data: Value = serde_json::from_str(data).unwrap_or_default();
+            assert!(data.is_null() || data["type"] == name, "{text}");
+            (name.to_owned(), data)
+        };
+        self.chunks.iter().map(event).collect()
     }
 
     /// The events of a stream, without `[DONE]`, which must be the last.

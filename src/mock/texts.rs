@@ -43,11 +43,7 @@ const CATEGORIES: [&str; 13] = [
 pub(crate) fn embeddings(body: &Body<'_>, prompt_tokens: usize) -> Result<Answer, Refusal> {
     let model = body.model()?;
     let inputs = inputs(body)?;
-    let dimensions = body.dimensions.unwrap_or(DIMENSIONS);
-    if !(1..=DIMENSIONS_MAX).contains(&dimensions) {
-        let message = format!("'dimensions' must be from 1 to {DIMENSIONS_MAX}.");
-        return Err(Refusal::bad(message).param("dimensions"));
-    }
+    let dimensions = dimensions(body.dimensions)?;
     let put_vector = match body.encoding_format.as_deref() {
         None | Some("float") => put_floats,
         Some("base64") => put_base64,
@@ -109,6 +105,16 @@ pub(crate) fn rerank(body: &Body<'_>, number: u64, tokens: usize) -> Result<Answ
     Ok(Answer::json(format!(r#"{head}"meta":{meta}}}"#)))
 }
 
+/// The length of the vectors that are asked for.
+pub(crate) fn dimensions(wished: Option<usize>) -> Result<usize, Refusal> {
+    let dimensions = wished.unwrap_or(DIMENSIONS);
+    if (1..=DIMENSIONS_MAX).contains(&dimensions) {
+        return Ok(dimensions);
+    }
+    let message = format!("'dimensions' must be from 1 to {DIMENSIONS_MAX}.");
+    Err(Refusal::bad(message).param("dimensions"))
+}
+
 /// The texts of a request: one, or a list of them; a list of numbers is one text in tokens.
 fn inputs<'a>(body: &Body<'a>) -> Result<Vec<&'a RawValue>, Refusal> {
     let input = body.input.ok_or_else(|| Refusal::missing("input"))?;
@@ -150,7 +156,8 @@ fn component(dimensions: usize) -> f32 {
     (dimensions as f32).sqrt().recip()
 }
 
-fn put_floats(out: &mut Vec<u8>, text: &str, dimensions: usize) {
+/// The vector of a text as a JSON list.
+pub(crate) fn put_floats(out: &mut Vec<u8>, text: &str, dimensions: usize) {
     let positive = component(dimensions).to_string();
     let mut before = "[";
     for sign in signs(text, dimensions) {

@@ -1,15 +1,12 @@
 //! What the simulated model says: words, a JSON value, or a call of a tool.
 //!
 //! A turn is a text and the ends of its tokens, whatever it is used for; how it is wrapped in
-//! a chat or a completion is the business of `chat`.
+//! an answer is the business of each dialect.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::ask::{Ask, Format};
 use super::behaviour::Behaviour;
-use super::refusal::Refusal;
-use super::request::{Body, Function};
 use super::schema::sample;
 
 /// The words of an answer, over and over.
@@ -18,30 +15,66 @@ const WORDS: [&str; 16] = [
     " road", " goes", " on", ".",
 ];
 
+/// What a model that is to think thinks, in tokens.
+const THOUGHT: [&str; 6] = ["Has", " the", " toll", " been", " paid", "?"];
+
+/// A proof that the thought is the model's own, where a dialect has one: Base64 of `mock thought`.
+pub(crate) const SIGNATURE: &str = "bW9jayB0aG91Z2h0";
+
+/// Why a turn ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// All is said.
+    Stop,
+    /// The caller wanted no more.
+    Length,
+    /// A function is called.
+    Call,
+}
+
 /// One answer of the model.
 pub(crate) struct Turn {
+    /// What is thought before, in tokens; nothing where thinking was not asked for.
+    pub(crate) thought: &'static [&'static str],
     /// What is said, or the arguments of the call.
     pub(crate) text: String,
     /// The name of the function called.
     pub(crate) call: Option<String>,
-    /// Why it ends: `stop`, `length` or `tool_calls`.
-    pub(crate) finish: &'static str,
+    /// How many calls are made, all alike; one where words are said.
+    pub(crate) calls: usize,
+    pub(crate) finish: Finish,
     ends: Vec<usize>,
 }
 
 impl Turn {
+    /// What an ask is answered with.
+    pub(crate) fn of(ask: &Ask<'_>, behaviour: &Behaviour) -> Self {
+        let turn = match (&ask.call, &ask.format) {
+            (Some(function), _) => {
+                let arguments = function.schema.as_ref().map_or_else(|| json!({}), sample);
+                let call = Some(function.name.clone().into_owned());
+                let turn = Self::exactly(arguments.to_string());
+                Self { call, calls: behaviour.calls(), finish: Finish::Call, ..turn }
+            }
+            (None, Format::Words) => Self::words(ask.tokens_max, behaviour),
+            (None, Format::Json) => Self::exactly(r#"{"answer":"open"}"#.into()),
+            (None, Format::Schema(schema)) => Self::exactly(sample(schema).to_string()),
+        };
+        Self { thought: if ask.thinks { &THOUGHT } else { &[] }, ..turn }
+    }
+
     /// Words: as many as are asked for, or as the caller allows.
-    pub(crate) fn words(body: &Body<'_>, behaviour: &Behaviour) -> Self {
+    pub(crate) fn words(tokens_max: Option<usize>, behaviour: &Behaviour) -> Self {
         let wished = behaviour.length();
-        let length = body.tokens_max().unwrap_or(wished).clamp(1, wished);
-        let finish = if length < wished { "length" } else { "stop" };
+        let length = tokens_max.unwrap_or(wished).clamp(1, wished);
+        let finish = if length < wished { Finish::Length } else { Finish::Stop };
         let mut text = String::with_capacity(length * 5);
         let mut ends = Vec::with_capacity(length);
         for word in WORDS.into_iter().cycle().take(length) {
             text.push_str(word);
             ends.push(text.len());
         }
-        Self { text, call: None, finish, ends }
+        Self { thought: &[], text, call: None, calls: 1, finish, ends }
     }
 
     /// A text with a meaning of its own, in tokens of four bytes.
@@ -49,31 +82,17 @@ impl Turn {
         let is_end = |at: &usize| at.is_multiple_of(4) && text.is_char_boundary(*at);
         let mut ends: Vec<usize> = (1..text.len()).filter(is_end).collect();
         ends.push(text.len());
-        Self { text, call: None, finish: "stop", ends }
+        Self { thought: &[], text, call: None, calls: 1, finish: Finish::Stop, ends }
     }
 
-    /// What a chat is answered with: a call if there are tools, JSON if that is asked for.
-    pub(crate) fn of_chat(body: &Body<'_>, behaviour: &Behaviour) -> Result<Self, Refusal> {
-        if let Some(function) = called(body)? {
-            let schema = function.parameters.map(parse).transpose()?;
-            let arguments =
-                schema.map_or_else(|| "{}".into(), |schema| sample(&schema).to_string());
-            let call = Some(function.name.clone().into_owned());
-            return Ok(Self { call, finish: "tool_calls", ..Self::exactly(arguments) });
-        }
-        match body.response_format.map(parse::<ResponseFormat>).transpose()? {
-            Some(ResponseFormat::JsonSchema { json_schema }) => {
-                let value = json_schema.schema.map_or_else(|| json!({}), |schema| sample(&schema));
-                Ok(Self::exactly(value.to_string()))
-            }
-            Some(ResponseFormat::JsonObject) => Ok(Self::exactly(r#"{"answer":"open"}"#.into())),
-            Some(ResponseFormat::Text) | None => Ok(Self::words(body, behaviour)),
-        }
-    }
-
-    /// Its length in tokens.
+    /// Its length in tokens, without the thought.
     pub(crate) fn tokens(&self) -> usize {
-        self.ends.len()
+        self.ends.len() * self.calls
+    }
+
+    /// Its length in tokens, thought included.
+    pub(crate) fn all_tokens(&self) -> usize {
+        self.thought.len() + self.tokens()
     }
 
     /// The text in this many pieces, or one a token if there are fewer tokens.
@@ -88,64 +107,15 @@ impl Turn {
     }
 }
 
-/// The function that the model calls: never behind a tool's result, so that a conversation ends.
-fn called<'b, 'a>(body: &'b Body<'a>) -> Result<Option<&'b Function<'a>>, Refusal> {
-    let answers_tool = body.messages.iter().flatten().last().is_some_and(|m| m.role == "tool");
-    let mut functions = body.tools.iter().flatten().filter_map(|tool| tool.function.as_ref());
-    if answers_tool {
-        return Ok(None);
-    }
-    match body.tool_choice.map(parse::<ToolChoice>).transpose()? {
-        Some(ToolChoice::Mode(mode)) if mode == "none" => Ok(None),
-        Some(ToolChoice::Function { function: Named { name } }) => {
-            let missing = || Refusal::bad(format!("'tool_choice' names no tool: '{name}'."));
-            functions.find(|function| function.name == name).map(Some).ok_or_else(missing)
-        }
-        _ => Ok(functions.next()),
-    }
-}
-
-fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Refusal> {
-    serde_json::from_str(raw.get()).map_err(|error| {
-        Refusal::bad(format!("'tools', 'tool_choice' or 'response_format' is wrong: {error}."))
-    })
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ToolChoice {
-    Mode(String),
-    Function { function: Named },
-    Other(serde::de::IgnoredAny),
-}
-
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum ResponseFormat {
-    Text,
-    JsonObject,
-    JsonSchema { json_schema: JsonSchema },
-}
-
-#[derive(Deserialize)]
-struct JsonSchema {
-    schema: Option<Value>,
-}
-
 #[cfg(test)]
 mod tests {
-    use super::Turn;
+    use super::{Finish, Turn};
     use crate::mock::behaviour::Behaviour;
     use crate::mock::request::Body;
 
     fn chat(json: &str) -> Turn {
-        let body = Body::read(json.as_bytes()).unwrap();
-        Turn::of_chat(&body, &Behaviour::default()).unwrap()
+        let body: Body<'_> = serde_json::from_str(json).unwrap();
+        Turn::of(&body.ask().unwrap(), &Behaviour::default())
     }
 
     #[test]
@@ -167,9 +137,10 @@ mod tests {
     #[test]
     fn max_tokens_cuts_the_answer() {
         let turn = chat(r#"{"max_tokens": 3}"#);
-        assert_eq!((turn.text.as_str(), turn.finish, turn.tokens()), ("The toll is", "length", 3));
+        let told = (turn.text.as_str(), turn.finish, turn.tokens());
+        assert_eq!(told, ("The toll is", Finish::Length, 3));
         let turn = chat(r#"{"max_tokens": 30}"#);
-        assert_eq!((turn.finish, turn.tokens()), ("stop", 20));
+        assert_eq!((turn.finish, turn.tokens()), (Finish::Stop, 20));
     }
 
     #[test]
@@ -186,7 +157,7 @@ mod tests {
         ] {
             let turn = chat(&format!("{{{tools}{rest}}}"));
             assert_eq!((turn.call.as_deref(), turn.text.as_str()), (call, text));
-            assert_eq!(turn.finish, "tool_calls");
+            assert_eq!(turn.finish, Finish::Call);
         }
         for rest in [r#""tool_choice": "none""#, r#""messages": [{"role": "tool"}]"#] {
             assert_eq!(chat(&format!("{{{tools}, {rest}}}")).call, None);

@@ -1,19 +1,22 @@
 //! One try at one endpoint: its connection, its header and body, its answer.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST,
     TRANSFER_ENCODING, USER_AGENT,
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode};
-use pingora::Result;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{OrErr, Result};
 use tokio::time::Instant;
 
+use super::bill::Answer;
 use super::exchange::Exchange;
+use super::failure::NO_CREDENTIAL;
 use super::losses;
 use crate::context::turn::Turn;
 use crate::dialect::ir::loss::Loss;
@@ -23,7 +26,7 @@ use crate::error::{Error, Kind};
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
 use crate::types::TokenUsage;
-use crate::upstream::Pick;
+use crate::upstream::{Grant, Pick, ToSign};
 use crate::usage::{AttemptRecord, Outcome, Translation};
 
 /// The client's headers that go upstream. Everything else stays here: credentials above all.
@@ -70,6 +73,8 @@ pub struct Attempt {
     pick: Pick,
     /// What is sent: the client's body, rewritten or translated for the model asked for here.
     pub outgoing: Outgoing,
+    /// What authorises it, where fixed headers do not: the same from the pick to the header.
+    grant: Option<Arc<Grant>>,
     started: Instant,
     /// Whether the connection had been used before; `None` until there is one.
     pub reused: Option<bool>,
@@ -93,6 +98,7 @@ impl Attempt {
         let (pick, outgoing) = pick(exchange, started)?;
         exchange.attempts_made += 1;
         Ok(Self {
+            grant: pick.endpoint().credential().and_then(|credential| credential.grant()),
             pick,
             outgoing,
             started,
@@ -108,9 +114,13 @@ impl Attempt {
     /// How to connect, within what is left of the request's time.
     ///
     /// # Errors
-    /// Where the endpoint's name is not resolved: the attempt then fails as one that found no
-    /// connection.
+    /// Where the endpoint's name is not resolved, or its provider's credential is not to be had: the
+    /// attempt then fails as one that found no connection.
     pub fn peer(&mut self, exchange: &Exchange) -> Result<Box<HttpPeer>> {
+        if self.grant.is_none() && self.pick.endpoint().credential().is_some() {
+            let kind = pingora::ErrorType::Custom(NO_CREDENTIAL);
+            return Err(pingora::Error::explain(kind, "the provider has no credential"));
+        }
         let left = exchange.deadline.left(self.started);
         let now = self.started.into_std();
         let peer = self.pick.peer(&exchange.pool.model.timeouts, left, now);
@@ -136,6 +146,7 @@ impl Attempt {
             request: &exchange.request,
             from: self.outgoing.dialect,
             translated: self.outgoing.translated,
+            held: exchange.bill.tells_cost,
             reply: Reply {
                 id: request_id.to_str().unwrap_or_default(),
                 created: exchange.created,
@@ -143,7 +154,8 @@ impl Attempt {
             },
         };
         let meter = Meter::of(response, &passage);
-        *response = response_header(response, &meter, request_id)?;
+        *response = response_header(response, &meter, request_id);
+        exchange.bill.quota_headers(response)?;
         let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
         self.capture = turn.and_then(|turn| capture(turn, response, &meter));
         let of_turn = turn.into_iter().flat_map(|turn| turn.headers());
@@ -178,6 +190,13 @@ impl Attempt {
         &self.outgoing.losses
     }
 
+    /// The upstream refused the credential: one that is fetched may be fetched anew.
+    pub fn doubt_credential(&self) {
+        if let Some(credential) = self.pick.endpoint().credential() {
+            credential.doubt();
+        }
+    }
+
     /// Whether nothing goes to the client before the whole answer was read.
     pub fn waits(&self) -> bool {
         self.meter.as_ref().is_some_and(Meter::waits)
@@ -191,6 +210,15 @@ impl Attempt {
     /// The tokens that the answer reported so far.
     pub fn tokens(&self) -> Option<TokenUsage> {
         self.meter.as_ref().and_then(Meter::tokens)
+    }
+
+    /// What the answer is charged by; `None` where there is none, or a bad one.
+    pub fn answer(&self) -> Option<Answer> {
+        self.status.filter(|status| (200..300).contains(status)).map(|_| Answer {
+            prices: self.pick.target().prices.clone(),
+            tokens: self.tokens(),
+            bytes: self.response_bytes,
+        })
     }
 
     /// Reports the outcome to the endpoint's health, and says what the attempt was.
@@ -261,30 +289,39 @@ pub fn request_header(
     let target = attempt.pick.target();
     let (endpoint, outgoing) = (&target.endpoint, &attempt.outgoing);
     let path = exchange.request.upstream_path(target, outgoing.dialect);
-    let size = REQUEST_HEADERS.len() + endpoint.headers.len() + 4;
-    let mut header = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(size))?;
-    header.insert_header(HOST, endpoint.authority.clone())?;
+    let mut headers = HeaderMap::with_capacity(REQUEST_HEADERS.len() + endpoint.headers.len() + 8);
+    headers.insert(HOST, endpoint.authority.clone());
     let anthropic = outgoing.dialect == Dialect::Anthropic;
     if anthropic {
-        header.insert_header(ANTHROPIC_VERSION, ANTHROPIC_VERSION_WRITTEN)?;
+        headers.insert(ANTHROPIC_VERSION, ANTHROPIC_VERSION_WRITTEN);
     }
     if outgoing.translated {
-        header.insert_header(ACCEPT_ENCODING, "identity")?;
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     let own =
         |name: &HeaderName| !outgoing.translated && anthropic && ANTHROPIC_HEADERS.contains(name);
     for (name, value) in &client.headers {
         if REQUEST_HEADERS.contains(name) || own(name) {
-            header.insert_header(name.clone(), value.clone())?;
+            headers.insert(name, value.clone());
         }
     }
-    header.insert_header(CONTENT_TYPE, exchange.request.content_type.clone())?;
-    header.insert_header(CONTENT_LENGTH, outgoing.body.len())?;
-    header.insert_header(X_REQUEST_ID, request_id.clone())?;
+    headers.insert(CONTENT_TYPE, exchange.request.content_type.clone());
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(outgoing.body.len()));
+    headers.insert(X_REQUEST_ID, request_id.clone());
     for (name, value) in &endpoint.headers {
-        header.insert_header(name.clone(), value.clone())?;
+        headers.insert(name, value.clone());
     }
-    Ok(header)
+    if let Some(grant) = &attempt.grant {
+        let signed = ToSign { method: "POST", path: &path, body: &outgoing.body };
+        let granted = grant.authorize(endpoint, &signed, SystemTime::now());
+        headers.extend(granted.or_err(pingora::ErrorType::InternalError, "signing")?);
+    }
+    // Whole parts: putting headers in one by one, Pingora parses each name anew.
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = Method::POST;
+    parts.uri = path.parse().or_err(pingora::ErrorType::InternalError, "making the path")?;
+    parts.headers = headers;
+    Ok(parts.into())
 }
 
 /// The header that reaches the client. A stream's length is not known: events may be cut out; nor is
@@ -293,11 +330,10 @@ fn response_header(
     upstream: &ResponseHeader,
     meter: &Meter,
     request_id: &HeaderValue,
-) -> Result<ResponseHeader> {
+) -> ResponseHeader {
     let length_is_unknown = meter.is_stream() || meter.waits();
     let media_type = meter.content_type();
-    let size = Some(RESPONSE_HEADERS.len() + 2);
-    let mut header = ResponseHeader::build_no_case(upstream.status, size)?;
+    let mut headers = HeaderMap::with_capacity(RESPONSE_HEADERS.len() + 2);
     let mut has_length = false;
     for (name, value) in &upstream.headers {
         let is_length = name == CONTENT_LENGTH;
@@ -308,18 +344,21 @@ fn response_header(
         };
         if RESPONSE_HEADERS.contains(name) && !is_replaced {
             has_length |= is_length;
-            header.insert_header(name.clone(), value.clone())?;
+            headers.insert(name, value.clone());
         }
     }
     // These two have no body, and must not announce one (RFC 9110, section 8.6).
     let bodiless = matches!(upstream.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !has_length && !bodiless {
-        header.insert_header(TRANSFER_ENCODING, "chunked")?;
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     if let Some(media_type) = media_type {
-        header.insert_header(CONTENT_TYPE, media_type)?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
-    header.insert_header(X_REQUEST_ID, request_id.clone())?;
-    header.set_version(upstream.version);
-    Ok(header)
+    headers.insert(X_REQUEST_ID, request_id.clone());
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = upstream.status;
+    parts.version = upstream.version;
+    parts.headers = headers;
+    parts.into()
 }

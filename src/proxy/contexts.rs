@@ -24,8 +24,7 @@ use crate::dialect::ir::Dialect;
 use crate::dialect::members::{Member, Members};
 use crate::dialect::splice::{ObjectEdit, Splice};
 use crate::error::{Error, Kind, Result};
-use crate::request::is_media_type;
-use crate::route::Call;
+use crate::request::{Draft, is_media_type};
 use crate::route::contexts::{Action, Place};
 use crate::state::{Active, State};
 use crate::types::{Operation, Version};
@@ -39,20 +38,20 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 /// Those of [`Asked::read`], and `InvalidBody` where a turn is asked for that is no chat completion.
 pub fn asked(
     rules: &Rules,
-    call: &Call,
     header: &RequestHeader,
-    member: Option<&Member<'_>>,
+    draft: &Draft<'_>,
 ) -> Result<Option<Box<Asked>>> {
     if !rules.enabled {
         return Ok(None);
     }
+    let call = draft.call();
     if call.operation != Operation::Chat || call.dialect != Dialect::Chat {
         let text = "A turn of a context is a POST to /v1/chat/completions.";
         let named = header.headers.get(X_CONTEXT_ID);
         let refused = || Err(Error::new(Kind::InvalidBody, text).param("X-Context-Id"));
         return named.map_or(Ok(None), |_| refused());
     }
-    let asked = Asked::read(&header.headers, member, bounds(rules))?;
+    let asked = Asked::read(&header.headers, draft.context(), bounds(rules))?;
     Ok(asked.map(Box::new))
 }
 

@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::attempt::{self, Attempt};
+use super::bill::{Answer, Bill};
 use super::deadline::Deadline;
 use super::failure;
 use super::held::{Hold, Wait};
@@ -32,7 +33,7 @@ use crate::stream::{End, Meter};
 use crate::telemetry::metrics::{AliasMetrics, InFlight};
 use crate::types::{Operation, TokenUsage};
 use crate::upstream::{Pool, Tried};
-use crate::usage::{AttemptRecord, Outcome, UsageRecord};
+use crate::usage::{AttemptRecord, Charge, Outcome, UsageRecord};
 
 /// What is known of a request from its first hook to its last.
 pub struct Context {
@@ -72,12 +73,16 @@ pub struct Context {
     attempts: SmallVec<[AttemptRecord; 2]>,
     /// As the last answer reported.
     tokens: Option<TokenUsage>,
+    /// What the last attempt's answer is charged by.
+    answer: Option<Answer>,
 }
 
 /// A request that is ready to go upstream.
 pub struct Exchange {
     /// Where it may go.
     pub pool: Arc<Pool>,
+    /// What it may use, and what that comes to.
+    pub bill: Bill,
     /// What is sent.
     pub request: Request,
     /// When the request arrived, in seconds since 1970.
@@ -122,6 +127,7 @@ impl Context {
             meter: None,
             attempts: SmallVec::new(),
             tokens: None,
+            answer: None,
         }
     }
 
@@ -228,6 +234,8 @@ impl Context {
         let mut headers = losses::headers(attempt.losses());
         headers.push((CONTENT_LENGTH, HeaderValue::from(length)));
         if let Some(hold) = &exchange.hold {
+            let charge = attempt.answer().map(|answer| exchange.charge(&answer));
+            headers.extend(exchange.bill.cost_header(charge));
             hold.release(headers);
         }
     }
@@ -236,6 +244,7 @@ impl Context {
     pub fn end_attempt(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
         if let Some(mut attempt) = self.attempt.take() {
             self.tokens = attempt.tokens().or(self.tokens);
+            self.answer = attempt.answer();
             attempt.losses();
             self.meter = attempt.take_meter();
             let record = attempt.end(outcome, retry_after);
@@ -275,6 +284,7 @@ impl Context {
             self.end_attempt(Outcome::Answered(status), None);
         }
         self.end_attempt(Outcome::Internal, None);
+        let charge = self.settle_bill();
         let failure = self.failure.take();
         let header = session.req_header();
         UsageRecord {
@@ -302,7 +312,23 @@ impl Context {
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             tokens: self.tokens,
+            charge,
         }
+    }
+
+    /// What the request comes to, put in the place of what it might have come to.
+    fn settle_bill(&mut self) -> Charge {
+        let Some(exchange) = &mut self.exchange else { return Charge::default() };
+        let charge = self.answer.take().map(|answer| exchange.charge(&answer)).unwrap_or_default();
+        exchange.bill.settle(&charge);
+        charge
+    }
+}
+
+impl Exchange {
+    /// What an answer to the request comes to.
+    fn charge(&self, answer: &Answer) -> Charge {
+        self.bill.charge(&self.request, answer)
     }
 }
 

@@ -20,10 +20,14 @@ use crate::error::{Error, Kind};
 use crate::retry::{self, Progress, Verdict};
 use crate::usage::Outcome;
 
-/// No connection could be made.
+/// Pingora's name for an attempt that could not be authorised.
+pub const NO_CREDENTIAL: &str = "NoCredential";
+
+/// No connection could be made, or none was worth it.
 pub fn connect(ctx: &mut Context, mut error: Box<pingora::Error>) -> Box<pingora::Error> {
     let outcome = match error.etype() {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Outcome::ConnectTimeout,
+        ErrorType::Custom(NO_CREDENTIAL) => Outcome::NoCredential,
         _ => Outcome::Connect,
     };
     let again = conclude(ctx, outcome, None, &error.to_string());
@@ -77,6 +81,9 @@ pub fn status(ctx: &mut Context, response: &ResponseHeader) -> Result<()> {
         (Some(known), Some(new)) => Some(known.min(new)),
         (known, new) => known.or(new),
     };
+    if refused && let Some(attempt) = &ctx.attempt {
+        attempt.doubt_credential();
+    }
     let detail = format!("the upstream answered {status}");
     let again = conclude(ctx, Outcome::Status(status.as_u16()), wait, &detail);
     let mut error = pingora::Error::explain(ErrorType::HTTPStatus(status.as_u16()), detail);
@@ -195,6 +202,10 @@ fn public_text(kind: Kind, exchange: &Exchange) -> String {
         Kind::UpstreamCredential => format!(
             "The provider of the model `{alias}` refused the gateway's own credential; {tried}. \
              Tell the gateway's operator."
+        ),
+        Kind::CredentialUnavailable => format!(
+            "The gateway has no valid credential for the provider of the model `{alias}` now; {tried}. \
+             Try later; if it lasts, tell the gateway's operator."
         ),
         Kind::UpstreamStatus => {
             format!("The provider of the model `{alias}` failed; {tried}.")

@@ -71,8 +71,14 @@ impl Hold {
         let slot = Arc::new(Slot::default());
         let placeholder = HttpSession::new_custom(Box::new(()));
         let inner = std::mem::replace(session, placeholder);
-        let (timer, turn) = (Timer::new(wait.deadline), wait.turn);
-        let held = Held { inner: Some(inner), slot: slot.clone(), timer, header: None, turn };
+        let held = Held {
+            inner: Some(inner),
+            slot: slot.clone(),
+            timer: Timer::new(wait.deadline),
+            turn: wait.turn,
+            header: None,
+            answered: false,
+        };
         *session = HttpSession::new_custom(Box::new(held));
         Hold(slot)
     }
@@ -107,6 +113,8 @@ struct Held {
     turn: Option<Arc<Turn>>,
     /// A header that waits for its body.
     header: Option<Box<ResponseHeader>>,
+    /// Whether the answer was written to its end.
+    answered: bool,
 }
 
 impl Held {
@@ -177,14 +185,16 @@ impl CustomSession for Held {
             }
         }
         let end = self.timer.end();
-        tokio::select! {
+        let written = tokio::select! {
             biased;
             written = self.inner_mut().response_duplex_vec(tasks) => written,
             () = sleep_until(end) => {
                 let detail = "the client does not take its answer";
                 Err(Error::explain(ErrorType::WriteTimedout, detail).into_down())
             }
-        }
+        };
+        self.answered |= matches!(written, Ok(true));
+        written
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
@@ -235,12 +245,14 @@ impl CustomSession for Held {
         false
     }
 
-    /// Waits until the client leaves or the attempt's deadline has passed; both are errors.
+    /// Waits until the client leaves or the attempt's deadline has passed; both are errors. Once the
+    /// client has its answer, what comes next is its next request: Pingora may still ask here while it
+    /// ends its talk with the upstream, and reading then would cost the connection.
     async fn read_body_or_idle(&mut self, _no_body_expected: bool) -> Result<Option<Bytes>> {
-        let Held { inner: Some(inner), timer, .. } = self else { return Ok(None) };
+        let Held { inner: Some(inner), timer, answered, .. } = self else { return Ok(None) };
         tokio::select! {
             biased;
-            left = inner.read_body_or_idle(true) => left,
+            left = inner.read_body_or_idle(true), if !*answered => left,
             phase = poll_fn(|cx| timer.poll_expired(cx)) => {
                 Error::e_explain(ErrorType::ReadTimedout, phase.as_str())
             }

@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use super::bill::Bill;
 use super::contexts;
 use super::deadline::Deadline;
 use super::exchange::{Context, Exchange};
@@ -16,13 +17,11 @@ use super::reply::Reply;
 use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
-use crate::context::ask::Asked;
-use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
 use crate::dialect::{capabilities, models};
 use crate::error::Result;
 use crate::request::{Draft, Request, Rewriting};
-use crate::route::{self, Call, Route};
+use crate::route::{self, Route};
 use crate::state::{Active, State};
 use crate::upstream::{Pool, Tried};
 
@@ -56,68 +55,27 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
-    let about = About { active: &active, caller: &caller, call: &call, now };
-    let mut ready = match make(&about, session.req_header(), &body, ctx)? {
-        Made::Ready(ready) => ready,
-        Made::Estimate(body) => return Ok(Next::Reply(Reply::estimate(body))),
-    };
-    let mut turn = None;
-    if let Some(asked) = ready.asked.take() {
-        let begin = contexts::begin(state, &active, *asked, (&caller, &ready.pool.model), &body);
-        let (begun, body) = Box::pin(begin).await?;
-        turn = Some(begun);
-        if let Made::Ready(whole) = make(&about, session.req_header(), &body, ctx)? {
-            ready = whole;
-        }
-    }
-    Ok(Next::Forward(Box::new(exchange(ready, turn, ctx))))
-}
-
-/// What is known of a request beside its header and body.
-struct About<'a> {
-    active: &'a Active,
-    caller: &'a Key,
-    call: &'a Call,
-    now: DateTime<Utc>,
-}
-
-/// What a body leads to.
-#[expect(clippy::large_enum_variant, reason = "one a request, on the stack: a box would cost more")]
-enum Made {
-    /// It could go upstream.
-    Ready(Ready),
-    /// It is answered here, with the gateway's own guess.
-    Estimate(Bytes),
-}
-
-/// A request that could go upstream.
-struct Ready {
-    pool: Arc<Pool>,
-    request: Request,
-    hash: Option<u64>,
-    /// What it asks of a context, which must be there first.
-    asked: Option<Box<Asked>>,
-}
-
-/// Reads a body and makes a request of it.
-fn make(
-    about: &About<'_>,
-    header: &RequestHeader,
-    body: &Bytes,
-    ctx: &mut Context,
-) -> Result<Made> {
-    let About { active, caller, call, now } = *about;
-    let draft = Draft::read(call.clone(), header.headers.get(CONTENT_TYPE), body)?;
-    let pool = route::resolve(&active.pools, caller, draft.model())?;
+    let header = session.req_header();
+    let completed;
+    let mut draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
+    let pool = route::resolve(&active.pools, &caller, draft.model())?;
     ctx.model = pool.metrics().cloned();
     if let Some(body) = draft.estimate(&pool.model)? {
-        return Ok(Made::Estimate(body));
+        return Ok(Next::Reply(Reply::estimate(body)));
     }
     draft.admit(&pool.model)?;
-    let asked = contexts::asked(&active.snapshot.contexts, call, header, draft.context())?;
-    let request = rewrite(draft, &pool, caller, header, now)?;
-    let hash = hash(&pool, &request, caller, header);
-    Ok(Made::Ready(Ready { pool, request, hash, asked }))
+    let mut turn = None;
+    if let Some(asked) = contexts::asked(&active.snapshot.contexts, header, &draft)? {
+        let begin = contexts::begin(state, &active, *asked, (&caller, &pool.model), &body);
+        let begun = Box::pin(begin).await?;
+        (turn, completed) = (Some(begun.0), begun.1);
+        draft = draft.with_body(&completed)?;
+    }
+    let bill = Bill::open(&active, &caller, &pool, (&draft, header), now)?;
+    let request = rewrite(draft, &pool, &caller, header, now)?;
+    let hash = hash(&pool, &request, &caller, header);
+    let exchange = Exchange { turn, ..exchange((pool, bill), request, hash, ctx) };
+    Ok(Next::Forward(Box::new(exchange)))
 }
 
 /// The route, and from then on the dialect that the client is answered in.
@@ -197,12 +155,17 @@ fn hash(pool: &Pool, request: &Request, caller: &Key, header: &RequestHeader) ->
     })
 }
 
-fn exchange(ready: Ready, turn: Option<Arc<Turn>>, ctx: &Context) -> Exchange {
-    let Ready { pool, request, hash, asked: _ } = ready;
+fn exchange(
+    (pool, bill): (Arc<Pool>, Bill),
+    request: Request,
+    hash: Option<u64>,
+    ctx: &Context,
+) -> Exchange {
     pool.budget.deposit(ctx.started.into_std());
     let deadline = Arc::new(Deadline::new(ctx.started, pool.model.timeouts.total));
     Exchange {
         pool,
+        bill,
         request,
         created: ctx.created(),
         hash,
@@ -212,6 +175,6 @@ fn exchange(ready: Ready, turn: Option<Arc<Turn>>, ctx: &Context) -> Exchange {
         stale_retried: false,
         retry_after: None,
         hold: None,
-        turn,
+        turn: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{ModelForm, Request, overlap};
+use super::{ModelForm, Request, overlap, platform};
 use crate::config::snapshot::{Endpoint, Target};
 use crate::dialect::counting::translate_question;
 use crate::dialect::embeddings::{request_to_gemini, request_to_openai};
@@ -34,6 +34,14 @@ impl Request {
     /// `InvalidBody` where a body that must be translated is not what its dialect says; `Internal`
     /// where the edits overlap, which the rules rule out.
     pub fn outgoing(&self, target: &Target) -> Result<Outgoing> {
+        let mut outgoing = self.in_dialect(target)?;
+        let asked = (self.operation, outgoing.dialect);
+        let (platform, losses) = (&target.endpoint.platform, &mut outgoing.losses);
+        outgoing.body = platform::adapted(platform, asked, outgoing.body, losses)?;
+        Ok(outgoing)
+    }
+
+    fn in_dialect(&self, target: &Target) -> Result<Outgoing> {
         let dialect = target.endpoint.wire(self.dialect);
         if !self.is_foreign(dialect) {
             let body = self.body_for(target)?;
@@ -69,6 +77,7 @@ impl Request {
             (_, false) => GeminiMethod::Generate,
         });
         let path = UpstreamPath {
+            platform: &target.endpoint.platform,
             base: &target.endpoint.base_path,
             dialect,
             operation: self.operation,
@@ -82,7 +91,7 @@ impl Request {
 
     /// Whether an endpoint serves what is asked.
     pub fn is_served_by(&self, endpoint: &Endpoint) -> bool {
-        path::serves(self.operation, endpoint.wire(self.dialect))
+        path::serves(self.operation, endpoint.wire(self.dialect), &endpoint.platform)
     }
 
     /// Whether servers of a dialect are asked in other words than the client's.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Rewriting, invalid_member, overlap, wrong_field};
-use crate::config::snapshot::{Piece, Position, PromptMessage};
+use crate::config::snapshot::prompt::{Piece, Position, PromptMessage};
 use crate::dialect::inserts::{Inserts, Turn};
 use crate::dialect::ir::Dialect;
 use crate::dialect::members::Members;

@@ -1,8 +1,11 @@
 //! Paths of dialects: Gemini's, which hold the model and what is asked of it, and those at upstreams.
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{
+    AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode,
+};
 
-use super::openai_path;
+use super::{openai_path, platform};
+use crate::config::snapshot::platform::Platform;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::Dialect;
 use crate::types::Operation;
@@ -11,6 +14,10 @@ use crate::types::Operation;
 /// own names hold them.
 const IN_PATH: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'%');
+
+/// What must not stand in a segment as it is: Bedrock's models may be named by ARNs, with slashes and colons.
+pub(super) const IN_SEGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What a Gemini path says: `/v1beta/models/{model}:{method}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +91,8 @@ impl Gemini {
 /// The path of a request at an upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct UpstreamPath<'a> {
+    /// Whose servers they are.
+    pub platform: &'a Platform,
     /// The path of the endpoint's URL, without a trailing slash.
     pub base: &'a str,
     /// The dialect spoken there.
@@ -92,7 +101,7 @@ pub struct UpstreamPath<'a> {
     pub operation: Operation,
     /// The model, as the upstream names it.
     pub model: &'a str,
-    /// What a Gemini upstream is asked to do.
+    /// What an upstream is asked to do whose path says it, in Gemini's words.
     pub gemini: GeminiMethod,
     /// Whether a Gemini upstream is asked for server-sent events.
     pub sse: bool,
@@ -102,11 +111,14 @@ impl UpstreamPath<'_> {
     /// The path with its query. The version is put in where the base does not end in one, as SDKs do:
     /// their base URLs have it for OpenAI only.
     pub fn render(&self) -> String {
-        let Self { base, dialect, operation, model, gemini, sse } = *self;
+        if let Some(path) = platform::path(self) {
+            return path;
+        }
+        let Self { base, dialect, operation, model, gemini, sse, .. } = *self;
         let versions = |known: &[&str]| known.iter().any(|version| base.ends_with(version));
         match dialect {
             Dialect::Chat | Dialect::Responses => {
-                format!("{base}{}", openai_path(operation, Self::openai(operation, dialect)))
+                format!("{base}{}", self.openai_path())
             }
             Dialect::Anthropic => {
                 let version = if versions(&["/v1"]) { "" } else { "/v1" };
@@ -120,22 +132,32 @@ impl UpstreamPath<'_> {
                 let query = if sse { "?alt=sse" } else { "" };
                 format!("{base}{version}/{kind}{model}:{}{query}", gemini.name())
             }
+            Dialect::Bedrock => {
+                let model = utf8_percent_encode(model, IN_SEGMENT);
+                let suffix = if gemini == GeminiMethod::Stream { "-stream" } else { "" };
+                format!("{base}/model/{model}/converse{suffix}")
+            }
         }
     }
 
-    /// Which of OpenAI's two ways an operation is asked for: Responses is one of chats alone.
-    fn openai(operation: Operation, dialect: Dialect) -> Dialect {
-        if operation == Operation::Chat { dialect } else { Dialect::Chat }
+    /// The path at OpenAI. Which of its two ways an operation is asked for: Responses is one of chats alone.
+    pub(super) fn openai_path(&self) -> &'static str {
+        let is_chat = self.operation == Operation::Chat;
+        openai_path(self.operation, if is_chat { self.dialect } else { Dialect::Chat })
     }
 }
 
-/// Whether servers of a dialect have an operation.
-pub fn serves(operation: Operation, dialect: Dialect) -> bool {
+/// Whether servers of a dialect, on a platform, have an operation.
+pub fn serves(operation: Operation, dialect: Dialect, platform: &Platform) -> bool {
+    // There, embeddings are predictions, of another form.
+    let predicts = matches!(platform, Platform::Vertex { .. }) && dialect != Dialect::Chat;
     match operation {
         Operation::Chat => true,
         Operation::Context => false,
         Operation::CountTokens => matches!(dialect, Dialect::Anthropic | Dialect::Gemini),
-        Operation::Embedding => dialect != Dialect::Anthropic,
+        Operation::Embedding => {
+            !predicts && !matches!(dialect, Dialect::Anthropic | Dialect::Bedrock)
+        }
         Operation::Completion
         | Operation::Moderation
         | Operation::Image
@@ -150,12 +172,13 @@ pub fn serves(operation: Operation, dialect: Dialect) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Dialect, GeminiMethod, Operation, UpstreamPath};
+    use super::{Dialect, GeminiMethod, Operation, Platform, UpstreamPath};
 
     #[test]
     fn each_dialect_has_its_paths_upstream() {
         let path = |base, dialect, operation, model, gemini, sse| {
-            UpstreamPath { base, dialect, operation, model, gemini, sse }.render()
+            let platform = &Platform::Plain;
+            UpstreamPath { platform, base, dialect, operation, model, gemini, sse }.render()
         };
         let plain = |base, dialect, operation| {
             path(base, dialect, operation, "m", GeminiMethod::Generate, false)
@@ -173,5 +196,11 @@ mod tests {
         assert_eq!(plain("/v1", gemini, chat), "/v1/models/m:generateContent");
         let stream = path("/v1beta", gemini, chat, "a b/c?", GeminiMethod::Stream, true);
         assert_eq!(stream, "/v1beta/a%20b/c%3F:streamGenerateContent?alt=sse");
+        let bedrock = Dialect::Bedrock;
+        let model = "us.anthropic.claude-x-v1:0";
+        let whole = path("", bedrock, chat, model, GeminiMethod::Generate, false);
+        assert_eq!(whole, "/model/us.anthropic.claude-x-v1%3A0/converse");
+        let stream = path("", bedrock, chat, "arn:aws:b/p", GeminiMethod::Stream, false);
+        assert_eq!(stream, "/model/arn%3Aaws%3Ab%2Fp/converse-stream");
     }
 }

@@ -57,11 +57,12 @@ impl Work {
 }
 
 impl Work {
-    /// Waits until the endpoints' names are looked up and every listener takes connections, and
+    /// Waits until the endpoints' names are looked up, credentials fetched, and every listener takes connections, and
     /// then says that the process serves: Pingora itself tells of no such moment.
     async fn ready(&self) {
         // A name that cannot be resolved is the matter of its own requests, not of all others.
         let _late = tokio::time::timeout(NAMES_WAIT, self.state.registry.resolve()).await;
+        self.state.registry.authorise().await;
         let active = self.state.active();
         for listener in &active.snapshot.server.listeners {
             let address = reachable(listener.address);
@@ -89,11 +90,13 @@ impl BackgroundService for Work {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let checks = upstream::Checks::new(self.state.registry.clone());
         let names = upstream::Resolver::new(self.state.registry.clone());
-        let (checking, naming) = (shutdown.clone(), shutdown.clone());
+        let credentials = upstream::Keeper::new(self.state.registry.clone());
+        let (checking, naming, keeping) = (shutdown.clone(), shutdown.clone(), shutdown.clone());
         let work = async {
             tokio::join!(
                 checks.start(checking),
                 names.start(naming),
+                credentials.start(keeping),
                 self.reloader.watch(),
                 self.signals(),
                 self.kept.keep_swept(),

@@ -103,7 +103,7 @@ impl Reloader {
 /// What tells one state of a watched file from another; `None` where it cannot be seen.
 type Mark = Option<(u64, u64, i64, i64)>;
 
-/// The state of the configuration file and of the certificates it names.
+/// The state of the configuration file, and of the certificates, prices and secrets it names.
 fn fingerprint(file: &Path, state: &State) -> Vec<Mark> {
     let active = state.active();
     let snapshot = &active.snapshot;
@@ -112,6 +112,8 @@ fn fingerprint(file: &Path, state: &State) -> Vec<Mark> {
     std::iter::once(file)
         .chain(certificates.flat_map(|files| [files.cert_file.as_path(), &files.key_file]))
         .chain(endpoints.filter_map(|tls| tls.ca_file.as_deref()))
+        .chain(snapshot.terms.price_file.as_deref())
+        .chain(snapshot.secret_files.iter().map(PathBuf::as_path))
         .map(mark)
         .collect()
 }

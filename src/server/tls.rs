@@ -11,7 +11,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::config::certified_key;
-use crate::config::snapshot::{Listener, TlsFiles};
+use crate::config::snapshot::Listener;
+use crate::config::snapshot::tls::TlsFiles;
 
 /// The certificate of each listener that has one, by the listener's address.
 pub struct Certificates {

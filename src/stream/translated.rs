@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{CUT_SHORT, End, Passage};
+use crate::dialect::bedrock::frames::Frames;
 use crate::dialect::counting::translate_count;
 use crate::dialect::embeddings::{Form, answer_to_gemini, answer_to_openai};
 use crate::dialect::ir::fault::Fault;
@@ -22,9 +23,17 @@ pub const EVENT_BYTES_MAX: usize = 4 << 20;
 
 /// A stream that is translated.
 pub struct Streamed {
-    scanner: Scanner,
+    events: Events,
     translator: StreamTranslator,
     end: Option<End>,
+}
+
+/// What cuts a stream's bytes into events.
+enum Events {
+    /// Server-sent events.
+    Sse(Scanner),
+    /// Bedrock's binary frames.
+    Frames(Frames),
 }
 
 /// A whole answer that is translated.
@@ -43,16 +52,21 @@ pub struct Whole {
 }
 
 impl Streamed {
-    /// The start of a stream.
-    pub fn new(passage: &Passage<'_>) -> Self {
+    /// The start of a stream, of server-sent events or of binary frames.
+    pub fn new(passage: &Passage<'_>, frames: bool) -> Self {
         let request = passage.request;
         let options = StreamOptions {
             reply: passage.reply,
             include_usage: request.include_usage,
             framing: request.framing,
         };
+        let events = if frames {
+            Events::Frames(Frames::default())
+        } else {
+            Events::Sse(Scanner::new(EVENT_BYTES_MAX))
+        };
         Self {
-            scanner: Scanner::new(EVENT_BYTES_MAX),
+            events,
             translator: StreamTranslator::new(passage.from, request.dialect, &options),
             end: None,
         }
@@ -62,37 +76,41 @@ impl Streamed {
     /// an answer, or behind an error, there is nothing more.
     pub fn read(&mut self, body: &mut Option<Bytes>, end: bool) -> End {
         let mut out = Vec::new();
-        let Self { scanner, translator, end: known } = self;
-        let mut event = |event: Event<'_>, out: &mut Vec<u8>| {
-            if known.is_some() {
-                return;
-            }
-            let step = match event {
-                Event::Message { data, .. } => translator.event(&data, out),
-                Event::Oversized => {
-                    let text = "An event of the model's answer is too large to be passed on.";
-                    translator.error(&Error::new(Kind::UpstreamBroken, text), out);
-                    *known = Some(End::Failed(text.to_owned()));
-                    return;
-                }
-            };
-            *known = ended(step);
-        };
-        if let Some(bytes) = body.take() {
-            scanner.feed(&bytes, |read| event(read, &mut out));
+        if let Some(bytes) = body.take().filter(|_| self.end.is_none()) {
+            self.feed(&bytes, &mut out);
         }
         if end {
-            scanner.finish(|read| event(read, &mut out));
-            if known.is_none() {
-                let step = translator.finish(&mut out);
-                *known = Some(match step {
-                    Step::Failed(_) => End::CutShort,
-                    Step::More | Step::Done => End::Fine,
-                });
-            }
+            self.finish(&mut out);
         }
         *body = Some(Bytes::from(out)).filter(|out| !out.is_empty());
         if end { self.end.clone().unwrap_or(End::Fine) } else { End::Fine }
+    }
+
+    fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let Self { events, translator, end } = self;
+        let mut steps = Steps { translator, end };
+        match events {
+            Events::Sse(scanner) => scanner.feed(bytes, |event| steps.take(&event, out)),
+            Events::Frames(frames) => {
+                frames.feed(bytes);
+                steps.take_frames(frames, out);
+            }
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        let Self { events, translator, end } = self;
+        if let Events::Sse(scanner) = events {
+            let mut steps = Steps { translator, end };
+            scanner.finish(|event| steps.take(&event, out));
+        }
+        if end.is_none() {
+            let step = translator.finish(out);
+            *end = Some(match step {
+                Step::Failed(_) => End::CutShort,
+                Step::More | Step::Done => End::Fine,
+            });
+        }
     }
 
     /// Tokens used, as far as they are told.
@@ -110,6 +128,39 @@ impl Streamed {
         let mut out = Vec::new();
         self.translator.error(error, &mut out);
         Bytes::from(out)
+    }
+}
+
+/// The events of a stream, one by one, until one of them is its end.
+struct Steps<'s> {
+    translator: &'s mut StreamTranslator,
+    end: &'s mut Option<End>,
+}
+
+impl Steps<'_> {
+    fn take(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        match event {
+            _ if self.end.is_some() => {}
+            Event::Message { data, .. } => *self.end = ended(self.translator.event(data, out)),
+            Event::Oversized => {
+                self.fail("An event of the model's answer is too large to be passed on.", out);
+            }
+        }
+    }
+
+    fn take_frames(&mut self, frames: &mut Frames, out: &mut Vec<u8>) {
+        while self.end.is_none() {
+            match frames.next_event() {
+                Ok(Some(data)) => *self.end = ended(self.translator.event(data, out)),
+                Ok(None) => return,
+                Err(_) => self.fail("The model's answer came in a form that cannot be read.", out),
+            }
+        }
+    }
+
+    fn fail(&mut self, text: &'static str, out: &mut Vec<u8>) {
+        self.translator.error(&Error::new(Kind::UpstreamBroken, text), out);
+        *self.end = Some(End::Failed(text.to_owned()));
     }
 }
 

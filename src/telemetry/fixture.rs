@@ -9,6 +9,9 @@ use http::{HeaderValue, Method};
 use smallvec::smallvec;
 
 use crate::config::snapshot::contexts::Contexts;
+use crate::config::snapshot::platform::Platform;
+use crate::config::snapshot::prices::Prices;
+use crate::config::snapshot::terms::{KeyTerms, Terms};
 use crate::config::snapshot::{
     AccessLog, Admin, Balance, Endpoint, Key, Level, Model, PassiveHealth, Reload, Retry, Rewrite,
     Server, Snapshot, Target, Timeouts,
@@ -18,7 +21,7 @@ use crate::dialect::ir::loss::Policy;
 use crate::telemetry::metrics::Metrics;
 use crate::types::TokenUsage;
 use crate::types::{EndpointId, KeyId, ModelAlias, ModelName, Operation, Revision, TenantId};
-use crate::usage::{AttemptRecord, Outcome, UsageRecord};
+use crate::usage::{AttemptRecord, Charge, Outcome, UsageRecord};
 
 /// A chat that went well: 2 ms in all, 1.9 of them at the upstream.
 pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRecord {
@@ -53,6 +56,7 @@ pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRec
         request_bytes: 600,
         response_bytes: 400,
         tokens: Some(TokenUsage { input: 10, output: 20, ..TokenUsage::default() }),
+        charge: Charge::default(),
     }
 }
 
@@ -78,6 +82,7 @@ fn key() -> Key {
         models: None,
         prompt: Arc::new([]),
         labels: BTreeMap::new(),
+        terms: KeyTerms::default(),
     }
 }
 
@@ -100,6 +105,8 @@ pub(crate) fn snapshot(models: &[(&str, &[&str])]) -> Snapshot {
         contexts: Contexts::default(),
         endpoints: endpoints.into_values().collect(),
         keys: HashMap::new(),
+        terms: Terms::default(),
+        secret_files: Vec::new(),
     }
 }
 
@@ -136,6 +143,9 @@ fn endpoint(id: &str) -> Endpoint {
         base_path: "/v1".into(),
         authority: HeaderValue::from_static("upstream.test"),
         headers: vec![],
+        credential: None,
+        region: None,
+        platform: Platform::Plain,
         weight: 1,
         health: None,
         passive: PassiveHealth {
@@ -149,7 +159,13 @@ fn endpoint(id: &str) -> Endpoint {
 
 fn model(alias: &str, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Model {
     let second = Duration::from_secs(1);
-    let target = |endpoint| Target { endpoint, model: alias.into(), candidate: 0, weight: 1 };
+    let target = |endpoint| Target {
+        endpoint,
+        model: alias.into(),
+        candidate: 0,
+        weight: 1,
+        prices: Prices::default(),
+    };
     Model {
         alias: ModelAlias::from(alias),
         levels: vec![Level { targets: endpoints.map(target).collect() }],

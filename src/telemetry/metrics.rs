@@ -5,8 +5,10 @@
 //! Series exist for what the configuration names and for nothing else: a client cannot
 //! make one. Samples are put together only when someone asks, by [`Metrics::render`].
 
+mod admission;
 mod cells;
 mod contexts;
+mod credential;
 mod page;
 mod render;
 mod slots;
@@ -20,14 +22,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
 
+pub use self::admission::AdmissionMetrics;
 pub use self::contexts::{ContextMetrics, StoreCall, TurnEnd};
+pub use self::credential::CredentialMetrics;
 
 use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::shard::{Sharded, thread_number};
 use crate::config::reload;
 use crate::config::snapshot::Snapshot;
-use crate::types::TokenUsage;
-use crate::types::{EndpointId, ModelAlias, Revision};
+use crate::types::{EndpointId, MicroUsd, ModelAlias, ProviderId, Revision, TokenUsage};
 use crate::upstream::Ejection;
 use crate::usage::{AttemptRecord, UsageRecord};
 
@@ -47,6 +50,8 @@ pub struct Metrics {
     lost_lines: Counts<{ slots::LOSSES.len() }>,
     /// Conversations that live at the gateway.
     pub contexts: ContextMetrics,
+    /// What limits and budgets did.
+    pub admission: AdmissionMetrics,
     process: ProcessCollector,
 }
 
@@ -77,6 +82,7 @@ struct Handles {
     aliases: BTreeMap<ModelAlias, Arc<AliasMetrics>>,
     endpoints: BTreeMap<EndpointId, Arc<EndpointMetrics>>,
     targets: BTreeMap<(ModelAlias, EndpointId), Arc<TargetMetrics>>,
+    credentials: BTreeMap<ProviderId, Arc<CredentialMetrics>>,
 }
 
 impl Metrics {
@@ -92,6 +98,7 @@ impl Metrics {
             reloads: Counts::default(),
             lost_lines: Counts::default(),
             contexts: ContextMetrics::default(),
+            admission: AdmissionMetrics::default(),
             process: ProcessCollector::for_self(),
         }
     }
@@ -104,6 +111,13 @@ impl Metrics {
     /// The handles of an endpoint; the same for the same id.
     pub fn endpoint(&self, id: &EndpointId) -> Arc<EndpointMetrics> {
         self.handles().endpoint(id, self.threads)
+    }
+
+    /// The handles of a provider's credential; the same for the same provider.
+    pub fn credential(&self, provider: &ProviderId) -> Arc<CredentialMetrics> {
+        let mut handles = self.handles();
+        let entry = handles.credentials.entry(provider.clone());
+        Arc::clone(entry.or_insert_with(|| Arc::new(CredentialMetrics::new(provider.clone()))))
     }
 
     /// The handles of an alias at an endpoint; the same for the same pair.
@@ -134,6 +148,12 @@ impl Metrics {
         handles.aliases.retain(|alias, _| snapshot.models.contains_key(alias));
         handles.endpoints.retain(|id, _| known(id));
         handles.targets.retain(|(alias, id), _| serves(alias, id));
+        let shown = |provider: &ProviderId| {
+            let mut endpoints = snapshot.endpoints.iter();
+            endpoints
+                .any(|endpoint| endpoint.provider == *provider && endpoint.credential.is_some())
+        };
+        handles.credentials.retain(|provider, _| shown(provider));
     }
 
     /// Counts a request as in flight, until what is returned is dropped.
@@ -153,8 +173,8 @@ impl Metrics {
         for attempt in &record.attempts {
             attempt.target.record(thread, attempt);
         }
-        if let (Some(tokens), Some(last)) = (&record.tokens, record.attempts.last()) {
-            last.target.count_tokens(thread, tokens);
+        if let Some(last) = record.attempts.last() {
+            last.target.count_use(thread, record.tokens.as_ref(), record.charge.cost);
         }
         if let Some(kind) = record.error {
             self.errors.at(thread).add(kind as usize, 1);
@@ -326,6 +346,7 @@ pub struct TargetMetrics {
 struct TargetCells {
     attempts: Counts<{ slots::OUTCOMES.len() }>,
     tokens: Counts<{ slots::TOKENS.len() }>,
+    cost: Counts<1>,
     /// Without losses, then with some.
     translations: Counts<2>,
 }
@@ -354,13 +375,16 @@ impl TargetMetrics {
         self.endpoint.record(thread, attempt);
     }
 
-    fn count_tokens(&self, thread: usize, tokens: &TokenUsage) {
-        let TokenUsage { input, cache_read, cache_write, output, reasoning } = *tokens;
+    fn count_use(&self, thread: usize, tokens: Option<&TokenUsage>, cost: Option<MicroUsd>) {
         let cells = self.shards.at(thread);
+        cells.cost.add(0, cost.map_or(0, |cost| cost.0));
+        let Some(TokenUsage { input, cache_read, cache_write, output, reasoning }) = tokens else {
+            return;
+        };
         for (slot, count) in
             [input, cache_read, cache_write, output, reasoning].into_iter().enumerate()
         {
-            cells.tokens.add(slot, count);
+            cells.tokens.add(slot, *count);
         }
     }
 }

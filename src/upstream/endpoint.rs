@@ -18,6 +18,7 @@ use crate::types::EndpointId;
 use crate::usage::Outcome;
 
 use super::Ejection;
+use super::credential::LiveCredential;
 use super::http1;
 use super::moment::{Moment, Origin};
 use super::peer::{Unusable, template};
@@ -30,6 +31,8 @@ pub struct LiveEndpoint {
     metrics: Arc<EndpointMetrics>,
     vitals: Arc<Vitals>,
     addresses: Arc<Addresses>,
+    /// `None` where fixed headers are enough.
+    credential: Option<Arc<LiveCredential>>,
     peer: HttpPeer,
     origin: Origin,
 }
@@ -49,7 +52,7 @@ impl LiveEndpoint {
             vitals.take_out(Out::Unresolved);
         }
         let (vitals, addresses) = (Arc::new(vitals), Arc::new(addresses));
-        Ok(Self { endpoint, metrics, vitals, addresses, peer, origin })
+        Ok(Self { endpoint, metrics, vitals, addresses, credential: None, peer, origin })
     }
 
     /// The same endpoint under a new configuration, with its live state.
@@ -64,8 +67,14 @@ impl LiveEndpoint {
             metrics: Arc::clone(&self.metrics),
             vitals: Arc::clone(&self.vitals),
             addresses: Arc::clone(&self.addresses),
+            credential: None,
             origin: self.origin,
         })
+    }
+
+    /// The same with what authorises its requests.
+    pub(super) fn authorised_by(self, credential: Option<Arc<LiveCredential>>) -> Self {
+        Self { credential, ..self }
     }
 
     /// Whether live state learned here holds for another configuration of the endpoint.
@@ -84,6 +93,11 @@ impl LiveEndpoint {
         &self.endpoint
     }
 
+    /// What authorises its requests, where fixed headers do not.
+    pub fn credential(&self) -> Option<&Arc<LiveCredential>> {
+        self.credential.as_ref()
+    }
+
     /// Its metric handles.
     pub fn metrics(&self) -> &Arc<EndpointMetrics> {
         &self.metrics
@@ -100,9 +114,25 @@ impl LiveEndpoint {
         Duration::try_from_secs_f32(seconds).ok()
     }
 
-    /// Whether the endpoint takes requests: it has an address, passes its checks, and is not ejected.
+    /// Whether the endpoint takes requests: it has an address and a credential, passes its checks, and is
+    /// not ejected.
     pub fn is_in(&self, now: Instant) -> bool {
-        self.vitals.wait(self.origin.at(now)) == 0
+        self.wait(self.origin.at(now)) == 0
+    }
+
+    /// How long until it takes requests: see [`Vitals::wait`]; without a credential it cannot be told.
+    pub(super) fn wait(&self, now: Moment) -> u64 {
+        if self.is_authorised() { self.vitals.wait(now) } else { u64::MAX }
+    }
+
+    /// What part of its weight it should take: see [`Vitals::share`]; none without a credential.
+    pub(super) fn share(&self, now: Moment) -> u32 {
+        let slow_start = self.endpoint.passive.slow_start;
+        if self.is_authorised() { self.vitals.share(slow_start, now) } else { 0 }
+    }
+
+    fn is_authorised(&self) -> bool {
+        self.credential.as_ref().is_none_or(|credential| credential.is_usable())
     }
 
     /// Where and how to connect, now: the next address in turn. `None`: none is known yet,
@@ -238,7 +268,8 @@ pub(super) fn effect(report: Report) -> Effect {
         // A long answer may outlast the request's time through no fault of the endpoint.
         Outcome::TotalTimeout if report.answered => Effect::Nothing,
         Outcome::TotalTimeout => Effect::Failure,
-        Outcome::ClientGone | Outcome::Internal => Effect::Nothing,
+        // Whether there is a credential is seen before an endpoint is picked.
+        Outcome::NoCredential | Outcome::ClientGone | Outcome::Internal => Effect::Nothing,
     }
 }
 
@@ -251,7 +282,7 @@ mod tests {
     fn each_outcome_has_its_effect() {
         use Outcome::{
             Answered, BetweenBytesTimeout, Broken, ClientGone, Connect, ConnectTimeout,
-            FirstByteTimeout, Internal, Status, TotalTimeout,
+            FirstByteTimeout, Internal, NoCredential, Status, TotalTimeout,
         };
         let after = Some(Duration::from_secs(7));
         let limited = Effect::Limited(Duration::from_secs(7));
@@ -266,6 +297,7 @@ mod tests {
             (Status(429), None, true, Effect::Failure),
             (Status(500), None, true, Effect::Failure),
             (Answered(503), after, true, Effect::Failure),
+            (NoCredential, None, false, Effect::Nothing),
             (Connect, None, false, Effect::Failure),
             (ConnectTimeout, None, false, Effect::Failure),
             (FirstByteTimeout, None, false, Effect::Failure),

@@ -10,6 +10,9 @@ use http::HeaderValue;
 use super::pool::{Pick, Pool, Tried};
 use super::{LiveEndpoint, Pools, Registry};
 use crate::config::snapshot::contexts::Contexts;
+use crate::config::snapshot::platform::Platform;
+use crate::config::snapshot::prices::Prices;
+use crate::config::snapshot::terms::Terms;
 use crate::config::snapshot::{
     AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
     Rewrite, Server, Snapshot, Target, Timeouts,
@@ -52,6 +55,9 @@ pub(super) fn at(id: &str, address: SocketAddr) -> Endpoint {
         base_path: "/v1".into(),
         authority: HeaderValue::from_str(&address.to_string()).unwrap(),
         headers: Vec::new(),
+        credential: None,
+        region: None,
+        platform: Platform::Plain,
         weight: 1,
         health: None,
         passive: PassiveHealth {
@@ -75,6 +81,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         model: "model".into(),
         candidate: *candidate,
         weight: *weight,
+        prices: Prices::default(),
     };
     let level = |rows: &&[Row]| Level { targets: rows.iter().map(target).collect() };
     let model = Model {
@@ -101,6 +108,8 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         endpoints,
         models: HashMap::from([(ALIAS.into(), Arc::new(model))]),
         keys: HashMap::new(),
+        terms: Terms::default(),
+        secret_files: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use log::{info, warn};
@@ -27,7 +27,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::config::snapshot::ActiveHealth;
 use crate::types::EndpointId;
 
-use super::{LiveEndpoint, Registry};
+use super::{LiveEndpoint, Registry, ToSign};
 
 /// How far an interval may stray, so that checks do not march in step: a tenth either way.
 const JITTER: f64 = 0.1;
@@ -169,13 +169,23 @@ async fn check(
 }
 
 /// The request of a check: model servers want the credential for it too.
-fn request(live: &LiveEndpoint, path: &str) -> pingora::Result<RequestHeader> {
+fn request(
+    live: &LiveEndpoint,
+    path: &str,
+) -> Result<RequestHeader, Box<dyn std::error::Error + Send + Sync>> {
     let endpoint = live.endpoint();
     let mut request = RequestHeader::build(http::Method::GET, path.as_bytes(), None)?;
     request.insert_header(http::header::HOST, &endpoint.authority)?;
     request.insert_header(http::header::CONNECTION, "close")?;
     for (name, value) in &endpoint.headers {
         request.insert_header(name, value)?;
+    }
+    if let Some(credential) = live.credential() {
+        let grant = credential.grant().ok_or("there is no credential")?;
+        let signed = ToSign { method: "GET", path, body: b"" };
+        for (name, value) in grant.authorize(endpoint, &signed, SystemTime::now())? {
+            request.insert_header(name, value)?;
+        }
     }
     Ok(request)
 }

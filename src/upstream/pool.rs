@@ -138,7 +138,7 @@ impl Pool {
 
     fn least_bad(&self, tried: &Tried, now: Moment) -> Option<&Arc<LiveTarget>> {
         self.levels.iter().flat_map(|level| &level.targets).min_by_key(|target| {
-            let wait = target.live.vitals().wait(now);
+            let wait = target.live.wait(now);
             // The last key spreads requests where nothing else tells targets apart.
             (tried.times(target), wait, target.level, target.in_flight(), fastrand::u32(..))
         })
@@ -170,7 +170,7 @@ impl LiveTarget {
     }
 
     fn share(&self, now: Moment) -> u32 {
-        self.live.vitals().share(self.target.endpoint.passive.slow_start, now)
+        self.live.share(now)
     }
 }
 
@@ -277,6 +277,7 @@ fn copy(target: &Target) -> Target {
         model: target.model.clone(),
         candidate: target.candidate,
         weight: target.weight,
+        prices: target.prices.clone(),
     }
 }
 

@@ -26,11 +26,19 @@ pub fn target(dialect: Dialect) -> Target<'static> {
             Target { model: "gemini-3-pro", extensions: false, usage_in_streams: true }
         }
         Dialect::Responses => Target { model: "gpt-x", extensions: false, usage_in_streams: true },
+        Dialect::Bedrock => {
+            let model = "anthropic.claude-sonnet-4-5";
+            Target { model, extensions: false, usage_in_streams: true }
+        }
     }
 }
 
 pub fn dialect() -> impl Strategy<Value = Dialect> {
     select(&Dialect::ALL)
+}
+
+pub fn upstream() -> impl Strategy<Value = Dialect> {
+    select(&Dialect::UPSTREAMS)
 }
 
 pub fn words() -> impl Strategy<Value = Text<'static>> {
@@ -181,7 +189,9 @@ fn reasoning(dialect: Dialect) -> impl Strategy<Value = Reasoning> {
     let off = match dialect {
         // Where nothing is said, this dialect does not think.
         Dialect::Anthropic => Reasoning { enabled: Some(false), ..Reasoning::default() },
-        Dialect::Chat | Dialect::Gemini | Dialect::Responses => Reasoning::default(),
+        Dialect::Chat | Dialect::Gemini | Dialect::Responses | Dialect::Bedrock => {
+            Reasoning::default()
+        }
     };
     let on = select(&[Effort::Low, Effort::Medium, Effort::High]).prop_map(|effort| Reasoning {
         enabled: Some(true),
@@ -268,7 +278,7 @@ pub fn answered() -> impl Strategy<Value = (Dialect, Answer<'static>)> {
 /// Every input of the golden matrix that ends so.
 fn corpus(ending: &str) -> Vec<Vec<u8>> {
     let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let folders = Dialect::ALL.map(|dialect| data.join(dialect.name()));
+    let folders = Dialect::UPSTREAMS.map(|dialect| data.join(dialect.name()));
     let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder"));
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.retain(|path| path.to_string_lossy().ends_with(ending));

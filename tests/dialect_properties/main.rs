@@ -5,7 +5,7 @@
 
 mod given;
 
-use given::{answered, damaged, dialect, events, requested, target, words};
+use given::{answered, damaged, dialect, events, requested, target, upstream, words};
 use proptest::prelude::{prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;
 use serde_json::value::RawValue;
@@ -43,20 +43,20 @@ proptest! {
     #[test]
     fn no_body_makes_a_reader_panic(
         body in prop_oneof![damaged("request.json"), damaged("answer.json")],
-        from in dialect(),
-        to in dialect(),
+        client in dialect(),
+        upstream in upstream(),
     ) {
-        if let Ok(done) = translate_request(from, to, &body, target(to), false) {
+        if let Ok(done) = translate_request(client, upstream, &body, target(upstream), false) {
             prop_assert!(written(&done.body));
         }
-        if let Ok(done) = translate_answer(from, to, &body, &REPLY) {
+        if let Ok(done) = translate_answer(upstream, client, &body, &REPLY) {
             prop_assert!(written(&done.body));
         }
-        prop_assert!(written(&translate_error(from, to, 500, &body).body));
+        prop_assert!(written(&translate_error(upstream, client, 500, &body).body));
     }
 
     #[test]
-    fn no_stream_makes_a_translator_panic(events in events(), from in dialect(), to in dialect()) {
+    fn no_stream_makes_a_translator_panic(events in events(), from in upstream(), to in dialect()) {
         let options = StreamOptions { reply: REPLY, include_usage: true, framing: Framing::Sse };
         let mut translator = StreamTranslator::new(from, to, &options);
         let mut out = Vec::new();
@@ -106,7 +106,7 @@ fn streamed(texts: &[Text<'_>], to: Dialect) -> String {
         Dialect::Anthropic => "/delta/text",
         Dialect::Gemini => "/candidates/0/content/parts/0/text",
         Dialect::Responses => "/delta",
-        Dialect::Chat => "/choices/0/delta/content",
+        Dialect::Chat | Dialect::Bedrock => "/choices/0/delta/content",
     };
     values.filter_map(|value| value.pointer(pointer)?.as_str().map(str::to_owned)).collect()
 }

@@ -88,6 +88,12 @@ pub fn sse<T: AsRef<str>>(events: impl IntoIterator<Item = T>) -> Answer {
     Answer { payload: Payload::Events(events), ..ok() }.header("content-type", "text/event-stream")
 }
 
+/// A stream of another type, piece by piece as it is sent.
+pub fn pieces(content_type: &str, pieces: impl IntoIterator<Item = Vec<u8>>) -> Answer {
+    let pieces = pieces.into_iter().map(Bytes::from).collect();
+    Answer { payload: Payload::Events(pieces), ..ok() }.header("content-type", content_type)
+}
+
 /// No answer at all, until the other side leaves.
 pub fn hang() -> Answer {
     Answer { before: Before::Hang, ..ok() }

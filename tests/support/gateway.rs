@@ -135,6 +135,14 @@ impl Gateway {
         self.ready().await;
     }
 
+    /// Starts a process in the place of one that has left, and returns once it is ready.
+    pub async fn restart(&mut self) {
+        let left = eventually("the process to leave", async || self.process.exit()).await;
+        let next = Process::spawn(self.directory(), &format!("after {left}"), &["run"]);
+        self.process = next;
+        self.ready().await;
+    }
+
     /// Whether a process that was told to leave still runs.
     pub fn is_draining(&mut self) -> bool {
         self.leaving.iter_mut().any(|process| process.exit().is_none())

@@ -5,20 +5,24 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::terms::{self, Asked, Tier, Tiers};
 use super::{name, rewrite};
 use crate::config::problems::unknown;
-use crate::config::raw;
-use crate::config::snapshot::{Key, KeyDigest, PromptMessage};
+use crate::config::raw::{Raw, owner as raw};
+use crate::config::snapshot::prompt::PromptMessage;
+use crate::config::snapshot::terms::{KeyTerms, Rules, Scope};
+use crate::config::snapshot::{Key, KeyDigest};
 use crate::config::spot::Spot;
 use crate::keys;
-use crate::types::{KeyId, ModelAlias, TenantId};
+use crate::types::{KeyId, ModelAlias, TeamId, TenantId};
 
 /// The tenant of a key that names none.
 const DEFAULT_TENANT: &str = "default";
 
-/// Tenants, and the aliases that keys may name.
+/// Tenants and tiers, and the aliases that they and keys may name.
 pub(super) struct Tenants<'a> {
     by_name: BTreeMap<&'a str, Tenant>,
+    tiers: Tiers<'a>,
     /// Sorted.
     aliases: &'a [&'a str],
 }
@@ -28,23 +32,72 @@ pub(super) struct Tenants<'a> {
 struct Tenant {
     models: Option<Vec<ModelAlias>>,
     prompt: Arc<[PromptMessage]>,
+    rules: Option<Arc<Rules>>,
+    model_rules: Vec<(ModelAlias, Arc<Rules>)>,
+    price_percent: Option<u32>,
+    teams: BTreeMap<String, Team>,
+}
+
+/// What a team gives to each of its keys.
+struct Team {
+    models: Option<Vec<ModelAlias>>,
+    rules: Option<Arc<Rules>>,
 }
 
 /// Reads the tenants. `aliases` is sorted.
-pub(super) fn tenants<'a>(
-    raw: &'a BTreeMap<String, raw::Tenant>,
-    root: &Spot<'_>,
-    aliases: &'a [&'a str],
-) -> Tenants<'a> {
+pub(super) fn tenants<'a>(file: &'a Raw, root: &Spot<'_>, aliases: &'a [&'a str]) -> Tenants<'a> {
+    let tiers =
+        terms::tiers(&file.tiers, &root.key("tiers"), |list, spot| models(list, aliases, spot));
     let spot = root.key("tenants");
-    let tenant = |(id, raw): (&'a String, &raw::Tenant)| {
+    let read = |(id, raw): (&'a String, &raw::Tenant)| {
         name(id, &spot.name_of(id));
-        let place = spot.key(id);
-        let models = models(raw.models.as_deref(), aliases, &place.key("models"));
-        let prompt = rewrite::prompt(&raw.prompt, &place.key("prompt")).into();
-        (id.as_str(), Tenant { models, prompt })
+        (id.as_str(), tenant(id, raw, &spot.key(id), (&tiers, aliases)))
     };
-    Tenants { by_name: raw.iter().map(tenant).collect(), aliases }
+    let by_name = file.tenants.iter().map(read).collect();
+    Tenants { by_name, tiers, aliases }
+}
+
+fn tenant(
+    id: &str,
+    raw: &raw::Tenant,
+    spot: &Spot<'_>,
+    (tiers, aliases): (&Tiers<'_>, &[&str]),
+) -> Tenant {
+    let tier = terms::tier(raw.tier.as_deref(), tiers, &spot.key("tier"));
+    let asked = Asked { limits: &raw.limits, budget: &raw.budget };
+    let scope = TenantId::from(id);
+    let of_model = |alias| Scope::TenantModel(scope.clone(), alias);
+    let place = spot.key("model_limits");
+    let teams = spot.key("teams");
+    let own = models(raw.models.as_deref(), aliases, &spot.key("models"));
+    Tenant {
+        models: intersection(tier.and_then(|tier| tier.models.as_deref()), own),
+        prompt: rewrite::prompt(&raw.prompt, &spot.key("prompt")).into(),
+        rules: terms::rules(Scope::Tenant(scope.clone()), &asked, tier, spot),
+        model_rules: terms::model_rules(&raw.model_limits, of_model, aliases, &place),
+        price_percent: tier.and_then(|tier| tier.price_percent),
+        teams: raw
+            .teams
+            .iter()
+            .map(|(name, raw)| (name.clone(), team((&scope, name), raw, &teams, aliases)))
+            .collect(),
+    }
+}
+
+fn team(
+    (tenant, id): (&TenantId, &str),
+    raw: &raw::Team,
+    teams: &Spot<'_>,
+    aliases: &[&str],
+) -> Team {
+    name(id, &teams.name_of(id));
+    let spot = teams.key(id);
+    let asked = Asked { limits: &raw.limits, budget: &raw.budget };
+    let scope = Scope::Team(tenant.clone(), TeamId::from(id));
+    Team {
+        models: models(raw.models.as_deref(), aliases, &spot.key("models")),
+        rules: terms::rules(scope, &asked, None, &spot),
+    }
 }
 
 /// Reads the keys.
@@ -63,7 +116,9 @@ pub(super) fn keys(
         if let Some(other) = ids.insert(raw.id.as_str(), index) {
             place.key("id").refuse(format!("the id `{}` is that of keys[{other}]", raw.id));
         }
-        let key = Arc::new(key(raw, &place, tenants));
+        let mut key = key(raw, &place, tenants);
+        key.terms.number = index;
+        let key = Arc::new(key);
         let Some(digest) = digest(raw, &place) else { continue };
         if let Some(other) = hashes.insert(digest, index) {
             place.key("hash").refuse(format!("is the hash of keys[{other}]: it is the same key"));
@@ -85,17 +140,61 @@ fn digest(raw: &raw::Key, spot: &Spot<'_>) -> Option<KeyDigest> {
 fn key(raw: &raw::Key, spot: &Spot<'_>, tenants: &Tenants<'_>) -> Key {
     let tenant = raw.tenant.as_deref().unwrap_or(DEFAULT_TENANT);
     let owner = owner(raw.tenant.as_deref(), &spot.key("tenant"), tenants);
+    let team = part(raw.team.as_deref(), owner, &spot.key("team"));
+    let tier = terms::tier(raw.tier.as_deref(), &tenants.tiers, &spot.key("tier"));
     let own = models(raw.models.as_deref(), tenants.aliases, &spot.key("models"));
+    let bounds = [
+        owner.and_then(|owner| owner.models.as_deref()),
+        team.and_then(|team| team.models.as_deref()),
+        tier.and_then(|tier| tier.models.as_deref()),
+    ];
     let expires = raw.expires_at.as_deref();
+    let mut terms = key_terms(raw, spot, tier, tenants.aliases);
+    terms.rules.extend(team.and_then(|team| team.rules.clone()));
+    if let Some(owner) = owner {
+        terms.rules.extend(owner.rules.clone());
+        terms.model_rules.extend(owner.model_rules.iter().cloned());
+        if tier.is_none_or(|tier| tier.price_percent.is_none()) {
+            terms.price_percent = owner.price_percent.unwrap_or(terms.price_percent);
+        }
+    }
     Key {
         id: KeyId::from(raw.id.as_str()),
         tenant: TenantId::from(tenant),
         enabled: raw.enabled.unwrap_or(true),
         expires_at: expires.and_then(|text| moment(text, &spot.key("expires_at"))),
-        models: intersection(owner.and_then(|owner| owner.models.as_deref()), own),
+        models: bounds.into_iter().fold(own, |own, bound| intersection(bound, own)),
         prompt: owner.map(|owner| owner.prompt.clone()).unwrap_or_default(),
         labels: raw.labels.clone(),
+        terms,
     }
+}
+
+/// What the key's own entry and its tier say.
+fn key_terms(raw: &raw::Key, spot: &Spot<'_>, tier: Option<&Tier>, aliases: &[&str]) -> KeyTerms {
+    let id = KeyId::from(raw.id.as_str());
+    let asked = Asked { limits: &raw.limits, budget: &raw.budget };
+    let of_model = |alias| Scope::KeyModel(id.clone(), alias);
+    let place = spot.key("model_limits");
+    KeyTerms {
+        team: raw.team.as_deref().map(TeamId::from),
+        price_percent: tier.and_then(|tier| tier.price_percent).unwrap_or(100),
+        rules: terms::rules(Scope::Key(id.clone()), &asked, tier, spot).into_iter().collect(),
+        model_rules: terms::model_rules(&raw.model_limits, of_model, aliases, &place),
+        ..KeyTerms::default()
+    }
+}
+
+/// The team that a key names.
+fn part<'t>(named: Option<&str>, owner: Option<&'t Tenant>, spot: &Spot<'_>) -> Option<&'t Team> {
+    let named = named?;
+    let found = owner.and_then(|owner| owner.teams.get(named));
+    if found.is_none() {
+        let known: Vec<_> =
+            owner.iter().flat_map(|owner| owner.teams.keys()).map(String::as_str).collect();
+        spot.refuse(unknown(&format!("its tenant has no team `{named}`"), named, &known));
+    }
+    found
 }
 
 /// Where tenants are listed, a misspelt one would silently lift its restrictions: it is refused.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use super::prices::PriceList;
 use super::provider::Providers;
 use super::shares::{Share, WEIGHT_MAX, whole};
 use super::{limits, name, rewrite};
@@ -19,6 +20,7 @@ use crate::types::{ModelAlias, ModelName};
 pub(super) struct General {
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
+    pub(super) prices: PriceList,
 }
 
 /// Builds one model. `models` is the place of all of them.
@@ -34,7 +36,12 @@ pub(super) fn model(
     let timeouts = limits::timeouts(&raw.timeouts, &spot.key("timeouts"), &general.timeouts);
     Model {
         alias: ModelAlias::from(alias),
-        levels: levels(alias, &raw.candidates, &spot.key("candidates"), providers),
+        levels: levels(
+            alias,
+            &raw.candidates,
+            &spot.key("candidates"),
+            (providers, &general.prices),
+        ),
         balance: balance(raw, &spot),
         rewrite: rewrite::rewrite(&raw.rewrite, &spot.key("rewrite")),
         window_tokens: raw.window_tokens.map(|tokens| {
@@ -58,7 +65,7 @@ fn levels(
     alias: &str,
     raw: &[raw::Candidate],
     spot: &Spot<'_>,
-    providers: &Providers<'_>,
+    (providers, prices): (&Providers<'_>, &PriceList),
 ) -> Vec<Level> {
     if raw.is_empty() {
         spot.refuse("must have at least one candidate");
@@ -76,7 +83,8 @@ fn levels(
         };
         for (endpoint, share) in shares(candidate, &place, providers) {
             let (model, weight) = (model.clone(), share.weight);
-            level.push((Target { endpoint, model, candidate: index, weight }, share));
+            let prices = prices.of(&candidate.provider, &model);
+            level.push((Target { endpoint, model, candidate: index, weight, prices }, share));
         }
     }
     levels.into_values().map(level).collect()

@@ -7,11 +7,14 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, header};
 use rustls::pki_types::ServerName;
 
+use super::credential::{Given, credential};
 use super::limits::{millis, millis_or_zero, within};
+use super::platform::{self, Wanted};
 use super::shares::WEIGHT_MAX;
 use super::url::Base;
-use super::{Surroundings, headers, name, secret, tls, url};
+use super::{Surroundings, headers, name, tls, url};
 use crate::config::raw;
+use crate::config::snapshot::credential::Credential;
 use crate::config::snapshot::{ActiveHealth, Endpoint, PassiveHealth, UpstreamTls};
 use crate::config::spot::Spot;
 use crate::dialect::ir::Dialect;
@@ -45,6 +48,9 @@ struct Shared {
     extensions: bool,
     usage_in_streams: bool,
     headers: Vec<(HeaderName, HeaderValue)>,
+    credential: Option<Arc<Credential>>,
+    platform: Wanted,
+    region: Option<Box<str>>,
     /// Without a server name where the file gives none: it is then the endpoint's host.
     tls: UpstreamTls,
     health: Option<ActiveHealth>,
@@ -54,18 +60,28 @@ struct Shared {
 impl Shared {
     fn of(id: &str, raw: &raw::Provider, spot: &Spot<'_>, around: &Surroundings<'_>) -> Self {
         let dialect = dialect(raw.dialect);
-        let credential = raw.credential.as_ref().and_then(|raw| {
-            let place = spot.key("credential");
-            credential(dialect, secret::secret(raw, &place, around)?.expose(), &place)
-        });
+        let place = spot.key("credential");
+        let given = raw.credential.as_ref().and_then(|raw| credential(raw, &place, around));
+        let (own, live) = match given {
+            Some(Given::Fixed(secret)) => {
+                (fixed_header(dialect, raw.platform, secret.expose(), &place), None)
+            }
+            Some(Given::Live(credential)) => (None, Some(Arc::new(credential))),
+            None => (None, None),
+        };
         let fixed = headers::headers(&raw.headers, &spot.key("headers"));
+        // It tells the usage of every stream, and refuses to be asked for it.
+        let mistral = raw.platform == Some(raw::platform::Platform::Mistral);
         Self {
             provider: ProviderId::from(id),
             dialect,
             also: also(dialect, &raw.also, &spot.key("also")),
             extensions: raw.extensions,
-            usage_in_streams: raw.usage_in_streams.unwrap_or(true),
-            headers: credential.into_iter().chain(fixed).collect(),
+            usage_in_streams: raw.usage_in_streams.unwrap_or(!mistral),
+            headers: own.into_iter().chain(fixed).collect(),
+            credential: live,
+            platform: Wanted::of(raw, dialect, spot),
+            region: region(raw.credential.as_ref(), &place),
             tls: upstream_tls(&raw.tls, &spot.key("tls"), around),
             health: raw.health.as_ref().map(|raw| active(raw, &spot.key("health"))),
             passive: passive(&raw.passive, &spot.key("passive")),
@@ -79,6 +95,7 @@ fn dialect(raw: raw::Dialect) -> Dialect {
         raw::Dialect::Responses => Dialect::Responses,
         raw::Dialect::Anthropic => Dialect::Anthropic,
         raw::Dialect::Gemini => Dialect::Gemini,
+        raw::Dialect::Bedrock => Dialect::Bedrock,
     }
 }
 
@@ -89,6 +106,8 @@ fn also(own: Dialect, raw: &[raw::Dialect], spot: &Spot<'_>) -> Box<[Dialect]> {
         if known.contains(&dialect) {
             spot.item(index)
                 .refuse("is said before: each dialect once, and not the provider's own");
+        } else if dialect == Dialect::Bedrock {
+            spot.item(index).refuse("no client speaks `bedrock`: it can only be the `dialect`");
         } else {
             known.push(dialect);
         }
@@ -96,20 +115,21 @@ fn also(own: Dialect, raw: &[raw::Dialect], spot: &Spot<'_>) -> Box<[Dialect]> {
     known.split_off(1).into()
 }
 
-/// The credential as a dialect's servers want it.
-fn credential(
+/// A fixed credential as the servers want it.
+fn fixed_header(
     dialect: Dialect,
+    platform: Option<raw::platform::Platform>,
     secret: &str,
     spot: &Spot<'_>,
 ) -> Option<(HeaderName, HeaderValue)> {
-    let (name, value) = match dialect {
-        Dialect::Chat | Dialect::Responses => {
-            (header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {secret}")))
-        }
-        Dialect::Anthropic => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(secret)),
-        Dialect::Gemini => {
-            (HeaderName::from_static("x-goog-api-key"), HeaderValue::from_str(secret))
-        }
+    let bearer = || (header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {secret}")));
+    let plain = |name| (HeaderName::from_static(name), HeaderValue::from_str(secret));
+    let (name, value) = match (platform, dialect) {
+        (Some(raw::platform::Platform::Azure), _) => plain("api-key"),
+        (Some(raw::platform::Platform::Vertex), _)
+        | (_, Dialect::Chat | Dialect::Responses | Dialect::Bedrock) => bearer(),
+        (_, Dialect::Anthropic) => plain("x-api-key"),
+        (_, Dialect::Gemini) => plain("x-goog-api-key"),
     };
     let Ok(mut value) = value else {
         spot.refuse("the secret holds a character that no header may have");
@@ -117,6 +137,16 @@ fn credential(
     };
     value.set_sensitive(true);
     Some((name, value))
+}
+
+/// The region that the file gives; without, each endpoint's host tells it.
+fn region(raw: Option<&raw::credential::Credential>, spot: &Spot<'_>) -> Option<Box<str>> {
+    let region = raw?.aws.as_ref()?.region.as_deref()?;
+    if region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    {
+        spot.key("aws").key("region").refuse("is no region, such as `us-east-1`");
+    }
+    Some(region.into())
 }
 
 fn endpoints(
@@ -160,6 +190,11 @@ fn endpoint(shared: &Shared, raw: &raw::Endpoint, spot: &Spot<'_>) -> Option<End
     let authority = HeaderValue::from_str(&base.authority)
         .map_err(|_| place.refuse("the host cannot stand in a `Host` header"))
         .ok()?;
+    let platform = shared.platform.at(&base.host, &place);
+    let region = shared.region.clone().or_else(|| platform::region_of(&base.host).map(Into::into));
+    if matches!(shared.credential.as_deref(), Some(Credential::Aws(_))) && region.is_none() {
+        place.refuse("the host names no region of AWS: set `credential.aws.region`");
+    }
     let provider = &shared.provider;
     let id = match &raw.name {
         Some(given) => EndpointId::from(given.as_str()),
@@ -178,6 +213,9 @@ fn endpoint(shared: &Shared, raw: &raw::Endpoint, spot: &Spot<'_>) -> Option<End
         base_path: base.path.into(),
         authority,
         headers: shared.headers.clone(),
+        credential: shared.credential.clone(),
+        platform,
+        region,
         weight,
         health: shared.health.clone(),
         passive: shared.passive.clone(),
@@ -224,7 +262,7 @@ fn upstream_tls(raw: &raw::UpstreamTls, spot: &Spot<'_>, around: &Surroundings<'
     }
 }
 
-fn active(raw: &raw::Health, spot: &Spot<'_>) -> ActiveHealth {
+fn active(raw: &raw::health::Health, spot: &Spot<'_>) -> ActiveHealth {
     const CHECKS_MAX: u32 = 1000;
     if let Some(path) = &raw.path
         && (!path.starts_with('/') || path.parse::<PathAndQuery>().is_err())
@@ -246,7 +284,7 @@ fn active(raw: &raw::Health, spot: &Spot<'_>) -> ActiveHealth {
     }
 }
 
-fn passive(raw: &raw::Passive, spot: &Spot<'_>) -> PassiveHealth {
+fn passive(raw: &raw::health::Passive, spot: &Spot<'_>) -> PassiveHealth {
     const FAILURES_MAX: u32 = 1_000_000;
     let eject = millis(raw.eject_ms, 5000, &spot.key("eject_ms"));
     let eject_max = millis(raw.eject_max_ms, 300_000, &spot.key("eject_max_ms"));

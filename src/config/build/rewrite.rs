@@ -6,7 +6,8 @@ use serde_json::Number;
 
 use super::template;
 use crate::config::raw::rewrite as raw;
-use crate::config::snapshot::{Piece, Position, PromptMessage, Rewrite};
+use crate::config::snapshot::Rewrite;
+use crate::config::snapshot::prompt::{Piece, Position, PromptMessage};
 use crate::config::spot::Spot;
 
 /// Members that decide what a request is: the gateway reads them, and `rewrite` leaves them alone.

@@ -19,7 +19,7 @@ pub(super) fn secret(
 ) -> Option<Secret> {
     let (key, found) = match (&raw.env, &raw.file, &raw.value) {
         (Some(name), None, None) => ("env", from_env(name, around)),
-        (None, Some(path), None) => ("file", from_file(&around.path(path))),
+        (None, Some(path), None) => ("file", text_of(path, around).map(without_line_break)),
         (None, None, Some(value)) => ("value", Ok(value.clone())),
         _ => {
             spot.refuse("must have exactly one of `env`, `file` and `value`");
@@ -41,13 +41,23 @@ fn from_env(name: &str, around: &Surroundings<'_>) -> Result<String, String> {
     value.into_string().map_err(|_| format!("the environment variable `{name}` is not UTF-8"))
 }
 
-fn from_file(path: &Path) -> Result<String, String> {
+/// The text of a file that holds a secret. The file is watched from then on: whoever changes it need not tell.
+pub(super) fn text_of(path: &Path, around: &Surroundings<'_>) -> Result<String, String> {
+    let path = around.path(path);
+    around.read.borrow_mut().push(path.clone());
     let unreadable = |error| format!("`{}` cannot be read: {error}", path.display());
     let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let file = std::fs::File::open(&path).map_err(unreadable)?;
     file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > SECRET_BYTES_MAX {
+        return Err(format!("`{}` is longer than {SECRET_BYTES_MAX} bytes", path.display()));
+    }
+    Ok(text)
+}
+
+fn without_line_break(text: String) -> String {
     let end = text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text));
-    Ok(end.map(str::to_owned).unwrap_or(text))
+    end.map(str::to_owned).unwrap_or(text)
 }
 
 fn checked(text: String) -> Result<Secret, String> {

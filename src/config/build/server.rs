@@ -7,7 +7,8 @@ use std::thread::available_parallelism;
 use super::limits::{millis, seconds, seconds_or_zero, within};
 use super::{Surroundings, secret, tls};
 use crate::config::raw;
-use crate::config::snapshot::{Admin, Listener, Server, TlsFiles};
+use crate::config::snapshot::tls::TlsFiles;
+use crate::config::snapshot::{Admin, Listener, Server};
 use crate::config::spot::Spot;
 
 const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);

@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use super::headers::CREDENTIALS;
 use crate::config::problems::unknown;
-use crate::config::snapshot::Piece;
+use crate::config::snapshot::prompt::Piece;
 
 /// What may stand between the braces.
 const VARIABLES: [&str; 5] = ["tenant", "key", "model", "date", "header.NAME"];

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use crate::config::snapshot::TlsFiles;
+use crate::config::snapshot::tls::TlsFiles;
 use crate::config::spot::Spot;
 
 /// The largest PEM file, in bytes: the system's own bundle of roots has about 200 KiB.

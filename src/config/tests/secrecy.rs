@@ -7,7 +7,7 @@ use super::{messages, parse, parse_in, snapshot};
 const SECRET: &str = "sk-live-hunter2";
 
 /// Mistakes around a secret; `SECRET` stands where a person may have put it.
-const MISTAKES: [&str; 22] = [
+const MISTAKES: [&str; 26] = [
     "server: {admin: {token: SECRET}}",
     "server: {admin: {token: [SECRET]}}",
     "server: {admin: {token: {SECRET: }}}",
@@ -20,6 +20,10 @@ const MISTAKES: [&str; 22] = [
     "providers: {p: {credential: SECRET, endpoints: [{url: 'http://h'}]}}",
     "providers: {p: {credential: {valu: SECRET}, endpoints: [{url: 'http://h'}]}}",
     "providers: {p: {credential: {value: \"SECRET\\u2028\\n\"}, endpoints: [{url: 'http://h'}]}}",
+    "providers: {p: {credential: {azure: {tenant: t, client_id: c, client_secret: SECRET}}, endpoints: [{url: 'http://h'}]}}",
+    "providers: {p: {credential: {azure: {tenant: t, client_id: c, client_secret: {value: x}, authority: SECRET}}, endpoints: [{url: 'http://h'}]}}",
+    "providers: {p: {credential: {aws: {secret: SECRET}}, endpoints: [{url: 'http://h'}]}}",
+    "providers: {p: {credential: {aws: {from: container, region: r, url: SECRET}}, endpoints: [{url: 'http://h'}]}}",
     "providers: {p: {headers: {Authorization: SECRET}, endpoints: [{url: 'http://h'}]}}",
     "providers: {p: {headers: {x-key: \"SECRET\\u0001\"}, endpoints: [{url: 'http://h'}]}}",
     "providers: {p: {headers: {x-key: [SECRET]}, endpoints: [{url: 'http://h'}]}}",

@@ -1,6 +1,7 @@
 //! The files that come with the program: each example is valid, and the one that documents every
 //! key cannot forget one.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -15,12 +16,15 @@ use crate::config::yaml::{self, Node, Value};
 use crate::config::{schema_value, shape};
 use crate::types::Revision;
 
+/// The list of prices that other files refer to.
+const PRICES: &str = "prices.yaml";
+
 fn conf() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("conf")
 }
 
-/// Checks a file of `conf` as `tollgate check` does, with every variable set and the certificates
-/// of `tls.yaml` at hand.
+/// Checks a file of `conf` as `tollgate check` does, with every variable set and the files that examples name at
+/// hand.
 fn check(name: &str) -> Snapshot {
     let directory = tempfile::tempdir().unwrap();
     let tls = directory.path().join("tls");
@@ -30,9 +34,16 @@ fn check(name: &str) -> Snapshot {
     std::fs::write(tls.join("server.crt"), cert.pem()).unwrap();
     std::fs::write(tls.join("upstream-ca.crt"), cert.pem()).unwrap();
     std::fs::write(tls.join("server.key"), signing_key.serialize_pem()).unwrap();
+    std::fs::copy(conf().join(PRICES), directory.path().join(PRICES)).unwrap();
+    std::fs::copy(
+        conf().parent().unwrap().join("tests/data/google/service-account.json"),
+        directory.path().join("service-account.json"),
+    )
+    .unwrap();
     let around = Surroundings {
         base_dir: directory.path(),
         variable: &|name| name.ends_with("_API_KEY").then(|| "sk-test".into()),
+        read: RefCell::default(),
     };
     let text = std::fs::read_to_string(conf().join(name)).unwrap();
     parse_within(&text, name, &around, Revision(1)).unwrap_or_else(|problems| panic!("{problems}"))
@@ -43,7 +54,7 @@ fn every_example_is_valid() {
     let mut names: Vec<_> = std::fs::read_dir(conf())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".yaml"))
+        .filter(|name| name.ends_with(".yaml") && name != PRICES)
         .collect();
     names.sort();
     assert!(names.len() >= 6, "{names:?}");
@@ -68,7 +79,7 @@ fn the_demo_is_what_the_readme_says() {
 #[test]
 fn tollgate_yaml_needs_no_environment() {
     let text = std::fs::read_to_string(conf().join("tollgate.yaml")).unwrap();
-    let around = Surroundings { base_dir: &conf(), variable: &|_| None };
+    let around = Surroundings { base_dir: &conf(), variable: &|_| None, read: RefCell::default() };
     assert!(parse_within(&text, "tollgate.yaml", &around, Revision(1)).is_ok());
 }
 

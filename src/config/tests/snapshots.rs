@@ -7,7 +7,8 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use super::{keys_of_the_schema, parse_in, snapshot};
 use crate::config::listener_changes;
-use crate::config::snapshot::{AccessLog, Balance, HashOn, Piece, Position, Timeouts};
+use crate::config::snapshot::prompt::{Piece, Position};
+use crate::config::snapshot::{AccessLog, Balance, HashOn, Timeouts};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -158,7 +159,7 @@ models:
     let defaults: Vec<_> = rewrite.defaults.iter().map(|(name, json)| (&**name, &**json)).collect();
     assert_eq!(defaults, [("stop", "[\"a\",null]"), ("temperature", "0.5")]);
     assert_eq!(rewrite.caps, [("max_tokens".into(), 100.into())]);
-    assert_eq!(rewrite.refuse, [Box::<str>::from("tools")]);
+    assert_eq!(rewrite.refuse, [Box::from("tools")]);
     assert!(snapshot.models["n"].rewrite.is_empty());
 }
 
@@ -252,6 +253,7 @@ fn what_needs_an_upgrade_is_what_the_schema_marks() {
          threads: 3, work_stealing: false, listener_tasks: 2, upstream_keepalive_max: 9, \
          upstream_keepalive_seconds: 1, client_keepalive_seconds: 1, body_bytes_max: 1, \
          body_timeout_ms: 1, drain_seconds: 1, pid_file: /tmp/a, upgrade_socket: /tmp/b}\n\
+         usage: {journal: /tmp/usage}\n\
          contexts: {store: {path: /tmp/contexts, sync_ms: 5}}",
     );
     assert!(listener_changes(&old, &old).is_empty());

@@ -53,7 +53,8 @@ impl Tuning {
     }
 }
 
-fn note_foreign(sampling: &Sampling<'_>, losses: &mut Losses) {
+/// Notes what neither Anthropic nor Bedrock has a word for.
+pub fn note_foreign(sampling: &Sampling<'_>, losses: &mut Losses) {
     let lost = [
         (sampling.frequency_penalty.is_some_and(|degree| degree != 0.0), Feature::FrequencyPenalty),
         (sampling.presence_penalty.is_some_and(|degree| degree != 0.0), Feature::PresencePenalty),

@@ -258,5 +258,5 @@ fn logprobs<'a>(tokens: &'a [answer::TokenLogprob<'a>]) -> Option<wire::Logprobs
         let top = one.top.iter().map(|(text, logprob)| token(text, *logprob, Vec::new()));
         token(&one.token, one.logprob, top.collect())
     });
-    (!tokens.is_empty()).then(|| wire::Logprobs { content: written.collect() })
+    (!tokens.is_empty()).then(|| wire::Logprobs { content: written.collect(), refusal: None })
 }

@@ -91,10 +91,14 @@ pub fn write(fault: &Fault) -> Vec<u8> {
 /// An error object.
 #[derive(Serialize)]
 pub struct Written<'a> {
-    message: &'a str,
-    r#type: &'static str,
-    param: Option<&'a str>,
-    code: Option<&'a str>,
+    /// For people.
+    pub message: &'a str,
+    /// The class.
+    pub r#type: &'static str,
+    /// The request member at fault.
+    pub param: Option<&'a str>,
+    /// For programs, more exact than the class.
+    pub code: Option<&'a str>,
 }
 
 /// An error as this dialect's object.

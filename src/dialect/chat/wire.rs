@@ -340,6 +340,9 @@ pub struct Choice<'a> {
 pub struct Logprobs<'a> {
     #[serde(default, deserialize_with = "wire::list")]
     pub content: Vec<TokenLogprob<'a>>,
+    /// Those of a refusal's tokens, which no other dialect has; always written.
+    #[serde(skip_deserializing)]
+    pub refusal: Option<()>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

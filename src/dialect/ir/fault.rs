@@ -119,11 +119,14 @@ const fn class_of(kind: Kind) -> Class {
         | Kind::Untranslatable
         | Kind::ClientGone => Class::InvalidRequest,
         Kind::ContextStore => Class::Overloaded,
-        Kind::UpstreamRateLimited => Class::RateLimit,
+        Kind::Unpriced => Class::Permission,
+        Kind::BudgetExceeded => Class::Billing,
+        Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => Class::RateLimit,
         Kind::UpstreamTimeout => Class::Timeout,
         Kind::UpstreamUnreachable
         | Kind::UpstreamBroken
         | Kind::UpstreamCredential
+        | Kind::CredentialUnavailable
         | Kind::UpstreamStatus
         | Kind::Internal => Class::Server,
     }

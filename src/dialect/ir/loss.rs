@@ -120,6 +120,7 @@ pub enum Feature {
     ParallelToolCalls,
     StrictTools,
     AllowedTools,
+    ForbiddenCalls,
     FreeJson,
     SchemaDescription,
     EffortWithoutThinking,
@@ -128,10 +129,12 @@ pub enum Feature {
     CacheMarks,
     ThinkingHistory,
     ThinkingBesideCalls,
+    Reasoning,
     RedactedThinking,
     InstructionsLater,
     SpeakerName,
     ImageDetail,
+    ImageByUrl,
     Audio,
     Video,
     FileByUrl,
@@ -178,57 +181,60 @@ pub struct Row {
     pub feature: Feature,
     /// What the row is about.
     pub side: Side,
-    /// In the order of [`Dialect::ALL`].
-    pub cells: [Cell; 4],
+    /// In the order of [`Dialect::UPSTREAMS`].
+    pub cells: [Cell; 5],
 }
 
-const fn row(feature: Feature, side: Side, cells: [Cell; 4]) -> Row {
+const fn row(feature: Feature, side: Side, cells: [Cell; 5]) -> Row {
     Row { feature, side, cells }
 }
 
 /// Every feature that some pair loses.
 #[rustfmt::skip]
 pub const TABLE: &[Row] = &[
-    //                                              chat                                         anthropic                                      gemini, responses
-    row(Feature::TopK, Request,                    [Hears("top_k"),                              Partly("top_k"),                            Says("generationConfig.topK"), Nothing]),
-    row(Feature::Temperature, Request,             [Says("temperature"),                         Partly("temperature"),                      Says("generationConfig.temperature"), Says("temperature")]),
-    row(Feature::TopP, Request,                    [Says("top_p"),                               Partly("top_p"),                            Says("generationConfig.topP"), Says("top_p")]),
-    row(Feature::FrequencyPenalty, Request,        [Says("frequency_penalty"),                   Nothing,                                       Says("generationConfig.frequencyPenalty"), Nothing]),
-    row(Feature::PresencePenalty, Request,         [Says("presence_penalty"),                    Nothing,                                       Says("generationConfig.presencePenalty"), Nothing]),
-    row(Feature::Seed, Request,                    [Says("seed"),                                Nothing,                                       Says("generationConfig.seed"), Nothing]),
-    row(Feature::SeveralAnswers, Request,          [Says("n"),                                   Nothing,                                       Says("generationConfig.candidateCount"), Nothing]),
-    row(Feature::StopSequences, Request,           [Says("stop"),                                Says("stop_sequences"),                        Says("generationConfig.stopSequences"), Nothing]),
-    row(Feature::Logprobs, Request,                [Says("logprobs"),                            Nothing,                                       Says("generationConfig.responseLogprobs"), Says("top_logprobs")]),
-    row(Feature::ParallelToolCalls, Request,       [Says("parallel_tool_calls"),                 Says("tool_choice.disable_parallel_tool_use"), Nothing, Says("parallel_tool_calls")]),
-    row(Feature::StrictTools, Request,             [Says("tools[].function.strict"),             Says("tools[].strict"),                        Nothing, Says("tools[].strict")]),
-    row(Feature::AllowedTools, Request,            [Says("tool_choice.allowed_tools"),           Nothing,                                       Says("toolConfig.functionCallingConfig.allowedFunctionNames"), Says("tool_choice.allowed_tools")]),
-    row(Feature::FreeJson, Request,                [Says("response_format"),                     Nothing,                                       Says("generationConfig.responseMimeType"), Says("text.format")]),
-    row(Feature::SchemaDescription, Request,       [Says("response_format.json_schema.description"), Nothing,                                   Nothing, Says("text.format.description")]),
-    row(Feature::EffortWithoutThinking, Request,   [Nothing,                                     Says("output_config.effort (without thinking)"), Nothing, Nothing]),
-    row(Feature::User, Request,                    [Says("user"),                                Says("metadata.user_id"),                      Nothing, Says("user")]),
-    row(Feature::ServiceTier, Request,             [Says("service_tier"),                        Partly("service_tier"),                     Says("serviceTier"), Says("service_tier")]),
-    row(Feature::CacheMarks, Request,              [Hears("cache_control"),                      Says("cache_control"),                         Nothing, Nothing]),
-    row(Feature::ThinkingHistory, Request,         [Hears("messages[].reasoning_content"),       Partly("messages[].content[].thinking"),    Partly("contents[].parts[].thought"), Partly("input[].reasoning")]),
-    row(Feature::ThinkingBesideCalls, Request,     [Says("reasoning_effort (beside calls)"),     Partly("thinking (beside calls)"),          Says("generationConfig.thinkingConfig (beside calls)"), Says("reasoning.effort (beside calls)")]),
-    row(Feature::RedactedThinking, Request,        [Hears("messages[].thinking_blocks[].data"),  Says("messages[].content[].redacted_thinking"), Nothing, Nothing]),
-    row(Feature::InstructionsLater, Request,       [Says("messages[] (system after the first turn)"), Partly("messages[] (system after the first turn)"), Nothing, Says("input[] (system after the first turn)")]),
-    row(Feature::SpeakerName, Request,             [Says("messages[].name"),                     Nothing,                                       Nothing, Nothing]),
-    row(Feature::ImageDetail, Request,             [Says("messages[].content[].image_url.detail"), Nothing,                                     Nothing, Says("input[].content[].detail")]),
-    row(Feature::Audio, Request,                   [Says("messages[].content[].input_audio"),    Nothing,                                       Says("contents[].parts[].inlineData (audio)"), Says("input[].content[].input_audio")]),
-    row(Feature::Video, Request,                   [Nothing,                                     Nothing,                                       Says("contents[].parts[] (video)"), Nothing]),
-    row(Feature::FileByUrl, Request,               [Nothing,                                     Says("messages[].content[].source.url"),       Says("contents[].parts[].fileData"), Says("input[].content[].file_url")]),
-    row(Feature::ProviderFiles, Request,           [Partly("messages[].content[].file.file_id"), Partly("messages[].content[].source.file_id"), Partly("contents[].parts[].fileData (at the provider)"), Partly("input[].content[].file_id")]),
-    row(Feature::FailedResult, Request,            [Nothing,                                     Says("messages[].content[].is_error"),         Says("contents[].parts[].functionResponse.response.error"), Nothing]),
-    row(Feature::MediaInResults, Request,          [Partly("messages[].content[] (media in a tool's result)"), Says("messages[].content[].content[] (media in a tool_result)"), Says("contents[].parts[].functionResponse.parts"), Says("input[].output[] (media)")]),
-    row(Feature::BrokenArguments, Request,         [Says("messages[].tool_calls[].function.arguments"), Nothing,                                Nothing, Says("input[].arguments")]),
-    row(Feature::Citations, Request,               [Hears("messages[].annotations"),             Partly("messages[].content[].citations"),   Nothing, Partly("input[].content[].annotations")]),
-    row(Feature::AnswerLogprobs, Answer,           [Says("choices[].logprobs"),                  Nothing,                                       Says("candidates[].logprobsResult"), Partly("output[].content[].logprobs")]),
-    row(Feature::AnswerChoices, Answer,            [Says("choices[] (after the first)"),         Nothing,                                       Says("candidates[] (after the first)"), Nothing]),
-    row(Feature::AnswerCitations, Answer,          [Says("choices[].message.annotations"),       Says("content[].citations"),                   Says("candidates[].citationMetadata"), Says("output[].content[].annotations")]),
-    row(Feature::AnswerDocumentCitations, Answer,  [Nothing,                                     Says("content[].citations (of documents)"),    Nothing, Nothing]),
-    row(Feature::AnswerMedia, Answer,              [Partly("choices[].message.audio"),        Nothing,                                       Partly("candidates[].content.parts[].inlineData"), Nothing]),
-    row(Feature::AnswerRedactedThinking, Answer,   [Says("choices[].message.thinking_blocks[].data"), Says("content[].redacted_thinking"),      Nothing, Nothing]),
-    row(Feature::TextSignatures, Answer,           [Nothing,                                     Nothing,                                       Partly("candidates[].content.parts[].thoughtSignature (of text)"), Nothing]),
+    //                                              chat                                         anthropic                                      gemini, responses, bedrock
+    row(Feature::TopK, Request,                    [Hears("top_k"),                              Partly("top_k"),                            Says("generationConfig.topK"), Nothing, Partly("additionalModelRequestFields.top_k")]),
+    row(Feature::Temperature, Request,             [Says("temperature"),                         Partly("temperature"),                      Says("generationConfig.temperature"), Says("temperature"), Partly("inferenceConfig.temperature")]),
+    row(Feature::TopP, Request,                    [Says("top_p"),                               Partly("top_p"),                            Says("generationConfig.topP"), Says("top_p"), Partly("inferenceConfig.topP")]),
+    row(Feature::FrequencyPenalty, Request,        [Says("frequency_penalty"),                   Nothing,                                       Says("generationConfig.frequencyPenalty"), Nothing, Nothing]),
+    row(Feature::PresencePenalty, Request,         [Says("presence_penalty"),                    Nothing,                                       Says("generationConfig.presencePenalty"), Nothing, Nothing]),
+    row(Feature::Seed, Request,                    [Says("seed"),                                Nothing,                                       Says("generationConfig.seed"), Nothing, Nothing]),
+    row(Feature::SeveralAnswers, Request,          [Says("n"),                                   Nothing,                                       Says("generationConfig.candidateCount"), Nothing, Nothing]),
+    row(Feature::StopSequences, Request,           [Says("stop"),                                Says("stop_sequences"),                        Says("generationConfig.stopSequences"), Nothing, Says("inferenceConfig.stopSequences")]),
+    row(Feature::Logprobs, Request,                [Says("logprobs"),                            Nothing,                                       Says("generationConfig.responseLogprobs"), Says("top_logprobs"), Nothing]),
+    row(Feature::ParallelToolCalls, Request,       [Says("parallel_tool_calls"),                 Says("tool_choice.disable_parallel_tool_use"), Nothing, Says("parallel_tool_calls"), Nothing]),
+    row(Feature::StrictTools, Request,             [Says("tools[].function.strict"),             Says("tools[].strict"),                        Nothing, Says("tools[].strict"), Says("toolConfig.tools[].toolSpec.strict")]),
+    row(Feature::AllowedTools, Request,            [Says("tool_choice.allowed_tools"),           Nothing,                                       Says("toolConfig.functionCallingConfig.allowedFunctionNames"), Says("tool_choice.allowed_tools"), Nothing]),
+    row(Feature::ForbiddenCalls, Request,          [Says("tool_choice (none)"),                  Says("tool_choice.none"),                      Says("toolConfig.functionCallingConfig.mode (none)"), Says("tool_choice (none)"), Partly("toolConfig")]),
+    row(Feature::FreeJson, Request,                [Says("response_format"),                     Nothing,                                       Says("generationConfig.responseMimeType"), Says("text.format"), Nothing]),
+    row(Feature::SchemaDescription, Request,       [Says("response_format.json_schema.description"), Nothing,                                   Nothing, Says("text.format.description"), Says("outputConfig.textFormat.structure.jsonSchema.description")]),
+    row(Feature::EffortWithoutThinking, Request,   [Nothing,                                     Says("output_config.effort (without thinking)"), Nothing, Nothing, Nothing]),
+    row(Feature::User, Request,                    [Says("user"),                                Says("metadata.user_id"),                      Nothing, Says("user"), Says("requestMetadata")]),
+    row(Feature::ServiceTier, Request,             [Says("service_tier"),                        Partly("service_tier"),                     Says("serviceTier"), Says("service_tier"), Says("serviceTier")]),
+    row(Feature::CacheMarks, Request,              [Hears("cache_control"),                      Says("cache_control"),                         Nothing, Nothing, Partly("messages[].content[].cachePoint")]),
+    row(Feature::ThinkingHistory, Request,         [Hears("messages[].reasoning_content"),       Partly("messages[].content[].thinking"),    Partly("contents[].parts[].thought"), Partly("input[].reasoning"), Partly("messages[].content[].reasoningContent")]),
+    row(Feature::ThinkingBesideCalls, Request,     [Says("reasoning_effort (beside calls)"),     Partly("thinking (beside calls)"),          Says("generationConfig.thinkingConfig (beside calls)"), Says("reasoning.effort (beside calls)"), Partly("additionalModelRequestFields.thinking (beside calls)")]),
+    row(Feature::Reasoning, Request,               [Says("reasoning_effort"),                    Says("thinking"),                              Says("generationConfig.thinkingConfig"), Says("reasoning.effort"), Partly("additionalModelRequestFields (thinking)")]),
+    row(Feature::RedactedThinking, Request,        [Hears("messages[].thinking_blocks[].data"),  Says("messages[].content[].redacted_thinking"), Nothing, Nothing, Partly("messages[].content[].reasoningContent.redactedContent")]),
+    row(Feature::InstructionsLater, Request,       [Says("messages[] (system after the first turn)"), Partly("messages[] (system after the first turn)"), Nothing, Says("input[] (system after the first turn)"), Partly("system (after the first turn)")]),
+    row(Feature::SpeakerName, Request,             [Says("messages[].name"),                     Nothing,                                       Nothing, Nothing, Nothing]),
+    row(Feature::ImageDetail, Request,             [Says("messages[].content[].image_url.detail"), Nothing,                                     Nothing, Says("input[].content[].detail"), Nothing]),
+    row(Feature::ImageByUrl, Request,              [Says("messages[].content[].image_url.url"),  Says("messages[].content[].source.url (image)"), Says("contents[].parts[].fileData (image)"), Says("input[].content[].image_url"), Nothing]),
+    row(Feature::Audio, Request,                   [Says("messages[].content[].input_audio"),    Nothing,                                       Says("contents[].parts[].inlineData (audio)"), Says("input[].content[].input_audio"), Says("messages[].content[].audio")]),
+    row(Feature::Video, Request,                   [Nothing,                                     Nothing,                                       Says("contents[].parts[] (video)"), Nothing, Says("messages[].content[].video")]),
+    row(Feature::FileByUrl, Request,               [Nothing,                                     Says("messages[].content[].source.url"),       Says("contents[].parts[].fileData"), Says("input[].content[].file_url"), Nothing]),
+    row(Feature::ProviderFiles, Request,           [Partly("messages[].content[].file.file_id"), Partly("messages[].content[].source.file_id"), Partly("contents[].parts[].fileData (at the provider)"), Partly("input[].content[].file_id"), Nothing]),
+    row(Feature::FailedResult, Request,            [Nothing,                                     Says("messages[].content[].is_error"),         Says("contents[].parts[].functionResponse.response.error"), Nothing, Says("messages[].content[].toolResult.status")]),
+    row(Feature::MediaInResults, Request,          [Partly("messages[].content[] (media in a tool's result)"), Says("messages[].content[].content[] (media in a tool_result)"), Says("contents[].parts[].functionResponse.parts"), Says("input[].output[] (media)"), Says("messages[].content[].toolResult.content[] (media)")]),
+    row(Feature::BrokenArguments, Request,         [Says("messages[].tool_calls[].function.arguments"), Nothing,                                Nothing, Says("input[].arguments"), Nothing]),
+    row(Feature::Citations, Request,               [Hears("messages[].annotations"),             Partly("messages[].content[].citations"),   Nothing, Partly("input[].content[].annotations"), Nothing]),
+    row(Feature::AnswerLogprobs, Answer,           [Says("choices[].logprobs"),                  Nothing,                                       Says("candidates[].logprobsResult"), Partly("output[].content[].logprobs"), Nothing]),
+    row(Feature::AnswerChoices, Answer,            [Says("choices[] (after the first)"),         Nothing,                                       Says("candidates[] (after the first)"), Nothing, Nothing]),
+    row(Feature::AnswerCitations, Answer,          [Says("choices[].message.annotations"),       Says("content[].citations"),                   Says("candidates[].citationMetadata"), Says("output[].content[].annotations"), Says("output.message.content[].citationsContent")]),
+    row(Feature::AnswerDocumentCitations, Answer,  [Nothing,                                     Says("content[].citations (of documents)"),    Nothing, Nothing, Says("output.message.content[].citationsContent (of documents)")]),
+    row(Feature::AnswerMedia, Answer,              [Partly("choices[].message.audio"),        Nothing,                                       Partly("candidates[].content.parts[].inlineData"), Nothing, Nothing]),
+    row(Feature::AnswerRedactedThinking, Answer,   [Says("choices[].message.thinking_blocks[].data"), Says("content[].redacted_thinking"),      Nothing, Nothing, Says("output.message.content[].reasoningContent.redactedContent")]),
+    row(Feature::TextSignatures, Answer,           [Nothing,                                     Nothing,                                       Partly("candidates[].content.parts[].thoughtSignature (of text)"), Nothing, Nothing]),
 ];
 
 impl Feature {
@@ -257,7 +263,7 @@ impl Feature {
 impl Row {
     /// What the dialect has for the feature.
     pub fn cell(&self, dialect: Dialect) -> Cell {
-        let at = Dialect::ALL.iter().position(|known| *known == dialect);
+        let at = Dialect::UPSTREAMS.iter().position(|known| *known == dialect);
         at.and_then(|at| self.cells.get(at)).copied().unwrap_or(Nothing)
     }
 }

@@ -29,3 +29,32 @@ const BEFORE_OPUS_4_6: [&str; 9] = [
 pub fn gemini_thinks_by_level(model: &str) -> bool {
     !["gemini-1", "gemini-2", "gemma"].iter().any(|part| model.contains(part))
 }
+
+/// Whose model Bedrock is asked for: each maker takes some settings under names of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// Anthropic's Claude.
+    Claude,
+    /// Amazon's Nova: from the second generation on it thinks.
+    Nova {
+        /// Whether it can be told to think.
+        thinks: bool,
+    },
+    /// OpenAI's open models.
+    GptOss,
+    /// Any other, or one whose name does not tell (the ARN of an inference profile of one's own).
+    Other,
+}
+
+/// The maker of a model of Bedrock, by the model's id.
+pub fn bedrock_maker(model: &str) -> Maker {
+    if model.contains("claude") {
+        Maker::Claude
+    } else if model.contains("amazon.nova") {
+        Maker::Nova { thinks: model.contains("nova-2") }
+    } else if model.contains("openai.gpt-oss") {
+        Maker::GptOss
+    } else {
+        Maker::Other
+    }
+}

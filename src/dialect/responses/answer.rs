@@ -1,5 +1,6 @@
 //! A whole Responses answer, to and from the intermediate form.
 
+use super::event::{Repeated, Snapshot};
 use super::request_reader::{call, content, thought};
 use super::request_writer::summary;
 use super::wire::{self, Annotation, Incomplete, Item, Usage};
@@ -87,17 +88,17 @@ pub fn write(answer: &Answer<'_>, reply: &Reply<'_>, losses: &mut Losses) -> Vec
     }
     let finish = first.and_then(|choice| choice.finish).unwrap_or(Finish::Other);
     let (status, reason) = status_of(finish);
-    let created_at = Some(answer.created.unwrap_or(reply.created).into());
-    to_json(&wire::Answer {
-        id: Some(Text::from(id)),
-        object: Some(Text::from("response")),
-        created_at,
-        status: Some(Text::from(status)),
+    to_json(&Snapshot {
+        id,
+        object: "response",
+        created_at: answer.created.unwrap_or(reply.created),
+        status,
         error: None,
         incomplete_details: reason.map(|reason| Incomplete { reason: Some(Text::from(reason)) }),
-        model: Some(Text::from(answer.model.as_deref().unwrap_or(reply.model))),
+        model: answer.model.as_deref().unwrap_or(reply.model),
         output,
         usage: answer.usage.map(Usage::from),
+        request: Repeated::default(),
     })
 }
 
@@ -140,6 +141,7 @@ pub(super) fn text_part<'a>(text: Text<'a>, annotations: Vec<Annotation<'a>>) ->
         r#type: Text::from("output_text"),
         text: Some(text),
         annotations: Some(annotations),
+        logprobs: Some(Vec::new()),
         ..wire::Part::default()
     }
 }

@@ -1,6 +1,5 @@
 //! A request out of the intermediate form, as Responses. Nothing is to be stored at the provider.
 
-use super::answer::text_part;
 use super::wire::{
     Format, InputAudio, Item, Part, Reasoning, Request, TextConfig, Tool, ToolChoice,
 };
@@ -156,7 +155,11 @@ fn word<'a>(kind: &'a PartKind<'a>, role: Role, losses: &mut Losses) -> Option<P
                 losses.feature(Feature::Citations);
             }
             Some(match role {
-                Role::Assistant => text_part(text.view(), Vec::new()),
+                Role::Assistant => Part {
+                    text: Some(text.view()),
+                    annotations: Some(Vec::new()),
+                    ..part("output_text")
+                },
                 Role::System | Role::Developer | Role::User => {
                     Part { text: Some(text.view()), ..part("input_text") }
                 }

@@ -9,7 +9,7 @@ use super::answer::{
     annotation, call_item, item_id, message_item, reasoning_item, refusal_part, status_of,
     text_part,
 };
-use super::event::{Failure, Message, Snapshot};
+use super::event::{ErrorEvent, Failure, Message, Nothing, Repeated, Snapshot};
 use super::wire::{Annotation, Incomplete, Item, Part, Usage};
 use crate::dialect::chat::error;
 use crate::dialect::ir::answer::Finish;
@@ -111,8 +111,11 @@ impl Writer {
 
     /// Appends an error in mid-stream, and nothing after it: the error, and the answer that failed.
     pub fn error(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        let message = Message { error: Some(error::written(fault)), ..Message::default() };
-        self.tell("error", message, out);
+        let error = error::written(fault);
+        let (code, message, param) = (error.code, error.message, error.param);
+        let sequence_number = self.sequence;
+        ErrorEvent { r#type: "error", sequence_number, code, message, param, error }.append(out);
+        self.sequence += 1;
         self.tell_answer("response.failed", ("failed", None), Some(fault), out);
     }
 
@@ -187,7 +190,8 @@ impl Writer {
                     self.tell("response.reasoning_summary_part.added", message, out);
                 }
                 open.text.push_str(text);
-                self.tell(open.delta_name(), Message { delta: Some(text), ..open.place() }, out);
+                let (delta, logprobs) = (Some(&**text), open.logprobs());
+                self.tell(open.delta_name(), Message { delta, logprobs, ..open.place() }, out);
             }
             Delta::Signature(signature) => open.signature = Some(owned(signature)),
             Delta::Citation(cited) => {
@@ -213,7 +217,8 @@ impl Writer {
         let (place, part) = (open.place(), Some(open.part()));
         match &open.kind {
             Kind::Text => {
-                self.tell("response.output_text.done", Message { text, ..open.place() }, out);
+                let message = Message { text, logprobs: open.logprobs(), ..open.place() };
+                self.tell("response.output_text.done", message, out);
                 self.tell("response.content_part.done", Message { part, ..place }, out);
             }
             Kind::Refusal => {
@@ -227,8 +232,8 @@ impl Writer {
                 self.tell("response.reasoning_summary_text.done", message, out);
                 self.tell("response.reasoning_summary_part.done", Message { part, ..place }, out);
             }
-            Kind::Call { .. } => {
-                let message = Message { arguments: text, ..place };
+            Kind::Call { name, .. } => {
+                let message = Message { name: Some(name), arguments: text, ..place };
                 self.tell("response.function_call_arguments.done", message, out);
             }
         }
@@ -274,6 +279,7 @@ impl Writer {
             model: &self.model,
             output: self.done.values().collect(),
             usage: self.usage.filter(|_| status != "in_progress").map(Usage::from),
+            request: Repeated::default(),
         };
         let sequence_number = self.sequence;
         let message =
@@ -296,6 +302,11 @@ impl Open {
             Kind::Thinking => "response.reasoning_summary_text.delta",
             Kind::Call { .. } => "response.function_call_arguments.delta",
         }
+    }
+
+    /// What stands for log-probabilities in the events of a text.
+    fn logprobs(&self) -> Option<Nothing> {
+        matches!(self.kind, Kind::Text).then_some([])
     }
 
     /// Where in the answer this block's events belong.

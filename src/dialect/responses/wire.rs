@@ -110,7 +110,7 @@ pub struct Part<'a> {
     pub input_audio: Option<InputAudio<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Vec<Annotation<'a>>>,
-    #[serde(skip_serializing)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Vec<&'a RawValue>>,
 }
 
@@ -208,8 +208,8 @@ pub struct Format<'a> {
     pub strict: Option<bool>,
 }
 
-/// A whole answer; a stream says it at its beginning without output, and at its end whole.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// A whole answer, as it is read; a stream says it at its beginning without output, and at its end whole.
+#[derive(Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct Answer<'a> {
     #[serde(default)]

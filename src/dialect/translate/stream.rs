@@ -7,7 +7,7 @@ use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Loss, Losses};
 use crate::dialect::ir::stream::{Event, Sink};
 use crate::dialect::ir::{Dialect, Reply};
-use crate::dialect::{anthropic, chat, gemini, responses};
+use crate::dialect::{anthropic, bedrock, chat, gemini, responses};
 use crate::error::Error;
 use crate::types::TokenUsage;
 
@@ -55,6 +55,7 @@ enum Reader {
     Anthropic(anthropic::stream_reader::Reader),
     Gemini(gemini::stream_reader::Reader),
     Responses(responses::stream_reader::Reader),
+    Bedrock(bedrock::stream_reader::Reader),
 }
 
 #[derive(Debug)]
@@ -74,9 +75,10 @@ impl StreamTranslator {
             Dialect::Anthropic => Reader::Anthropic(anthropic::stream_reader::Reader::default()),
             Dialect::Gemini => Reader::Gemini(gemini::stream_reader::Reader::new(reply)),
             Dialect::Responses => Reader::Responses(responses::stream_reader::Reader::default()),
+            Dialect::Bedrock => Reader::Bedrock(bedrock::stream_reader::Reader::default()),
         };
         let writer = match to {
-            Dialect::Chat => {
+            Dialect::Chat | Dialect::Bedrock => {
                 Writer::Chat(chat::stream_writer::Writer::new(reply, options.include_usage))
             }
             Dialect::Anthropic => Writer::Anthropic(anthropic::stream_writer::Writer::new(reply)),
@@ -180,6 +182,7 @@ impl Reader {
             Reader::Anthropic(reader) => reader.event(data, losses, sink),
             Reader::Gemini(reader) => reader.event(data, losses, sink),
             Reader::Responses(reader) => reader.event(data, losses, sink),
+            Reader::Bedrock(reader) => reader.event(data, sink),
         }
     }
 
@@ -189,6 +192,7 @@ impl Reader {
             Reader::Anthropic(reader) => reader.finish(sink),
             Reader::Gemini(reader) => reader.finish(sink),
             Reader::Responses(reader) => reader.finish(sink),
+            Reader::Bedrock(reader) => reader.finish(sink),
         }
     }
 }

@@ -98,6 +98,24 @@ async fn a_tool_is_called_whole_and_streamed() {
 }
 
 #[tokio::test]
+async fn a_tool_can_be_called_several_times_at_once() {
+    let mock = mock("calls=3").await;
+    let tools = json!([{ "type": "function", "function": { "name": "weather" } }]);
+    let whole = mock.post(CHAT, &chat(json!({ "tools": tools }))).await.json();
+    let calls = whole["choices"][0]["message"]["tool_calls"].as_array().unwrap();
+    assert_eq!(calls.len(), 3);
+    assert_ne!(calls[1]["id"], calls[2]["id"]);
+    let body = chat(json!({ "tools": tools, "stream": true }));
+    let events = mock.post(CHAT, &body).await.event_values();
+    let called = |event: &Value| event["choices"][0]["delta"]["tool_calls"][0].clone();
+    let opened: Vec<Value> =
+        events.iter().map(called).filter(|call| call["id"].is_string()).collect();
+    let indices: Vec<&Value> = opened.iter().map(|call| &call["index"]).collect();
+    assert_eq!(indices, [0, 1, 2]);
+    assert_eq!(joined(&events, "/delta/tool_calls/0/function/arguments"), ["{}{}{}"]);
+}
+
+#[tokio::test]
 async fn structured_output_satisfies_its_schema() {
     let mock = mock("").await;
     let schema = json!({ "type": "object", "additionalProperties": false,

@@ -11,8 +11,8 @@ use chrono::DateTime;
 use super::json::Json;
 use crate::dialect::ir::Dialect;
 use crate::error::Kind;
-use crate::types::{Operation, TokenUsage};
-use crate::usage::{AttemptRecord, Translation, UsageRecord};
+use crate::types::{MicroUsd, Operation, TokenUsage};
+use crate::usage::{AttemptRecord, Translation, UsageRecord, UsageSource};
 
 /// The longest text logged of what a client chose, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -94,6 +94,10 @@ fn answer(record: &UsageRecord, line: &mut Json<'_>) {
     line.number(r#","response_bytes":"#, record.response_bytes);
     if let Some(used) = &record.tokens {
         tokens(used, line);
+    }
+    line.word(r#","usage_source":"#, record.charge.source.map(UsageSource::label));
+    if let Some(MicroUsd(cost)) = record.charge.cost {
+        line.number(r#","cost_micro_usd":"#, cost);
     }
 }
 

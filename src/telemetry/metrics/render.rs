@@ -7,19 +7,21 @@ use prometheus::proto::MetricFamily;
 
 use super::cells::{OVERHEAD_BOUNDS, REQUEST_BOUNDS, distribution, sum};
 use super::page::{Family, Page};
-use super::{AliasMetrics, EndpointMetrics, Handles, Metrics, TargetMetrics, slots};
+use super::{AliasMetrics, EndpointMetrics, Handles, Metrics, TargetMetrics, credential, slots};
 use crate::error::Kind;
 
 /// Every family that has a sample.
 pub(super) fn families(metrics: &Metrics) -> Vec<MetricFamily> {
     let mut page = Page::default();
     gateway(&mut page, metrics);
+    metrics.admission.families(&mut page);
     {
         let handles = metrics.handles();
         let aliases = || handles.aliases.values().chain([&metrics.no_alias]).map(AsRef::as_ref);
         requests(&mut page, aliases);
         attempts(&mut page, &handles);
         endpoints(&mut page, &handles);
+        credential::families(&mut page, handles.credentials.values().map(AsRef::as_ref));
     }
     metrics.contexts.families(&mut page);
     // CPU, memory, descriptors, threads.
@@ -147,6 +149,10 @@ fn attempts(page: &mut Page, handles: &Handles) {
         "tollgate_tokens_total",
         "Tokens as upstreams reported them, in disjoint classes.",
     );
+    let mut cost = Family::counter(
+        "tollgate_cost_micro_usd_total",
+        "What requests were charged, in millionths of a US dollar.",
+    );
     let mut translations = Family::counter(
         "tollgate_translations_total",
         "Attempts at endpoints that do not speak the client's dialect, by whether something was lost.",
@@ -163,6 +169,7 @@ fn attempts(page: &mut Page, handles: &Handles) {
             let count = sum(shards, |cells| &cells.tokens, slot);
             tokens.nonzero(&[model, endpoint, ("class", class)], count);
         }
+        cost.nonzero(&[model, endpoint], sum(shards, |cells| &cells.cost, 0));
         for (slot, lossy) in ["false", "true"].into_iter().enumerate() {
             let count = sum(shards, |cells| &cells.translations, slot);
             translations.nonzero(&[model, endpoint, ("lossy", lossy)], count);
@@ -170,6 +177,7 @@ fn attempts(page: &mut Page, handles: &Handles) {
     }
     page.add(attempts);
     page.add(tokens);
+    page.add(cost);
     page.add(translations);
 }
 

@@ -38,7 +38,7 @@ pub(super) const fn status(status: u16) -> usize {
 }
 
 /// `outcome` and `reason` of an attempt, as `Outcome::label` has them.
-pub(super) const OUTCOMES: [&str; 14] = [
+pub(super) const OUTCOMES: [&str; 15] = [
     "1xx",
     "2xx",
     "3xx",
@@ -53,6 +53,7 @@ pub(super) const OUTCOMES: [&str; 14] = [
     "broken",
     "client_gone",
     "internal",
+    "no_credential",
 ];
 
 /// The slot of an attempt's outcome.
@@ -74,6 +75,7 @@ pub(super) const fn outcome(outcome: Outcome) -> usize {
         Outcome::Broken => 11,
         Outcome::ClientGone => 12,
         Outcome::Internal => 13,
+        Outcome::NoCredential => 14,
     }
 }
 
@@ -125,6 +127,7 @@ mod tests {
             Outcome::Broken,
             Outcome::ClientGone,
             Outcome::Internal,
+            Outcome::NoCredential,
         ];
         for seen in by_status.chain(others) {
             assert_eq!(OUTCOMES[outcome(seen)], seen.label(), "{seen:?}");

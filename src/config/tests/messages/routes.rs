@@ -9,19 +9,83 @@ fn check_provider(rows: &[(&str, &str)]) {
 }
 
 #[test]
-fn credentials_and_headers() {
+fn credentials_that_are_fetched() {
+    check_provider(&[
+        (
+            "credential: {google: {file: none.json}}",
+            "3:33: providers.p.credential.google.file: `/nowhere/none.json` cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            "credential: {google: {file: /dev/null}}",
+            "3:33: providers.p.credential.google.file: is not the key of a service account: JSON with `client_email`, `private_key`, `private_key_id` and `token_uri`",
+        ),
+        (
+            "credential: {azure: {tenant: t, client_id: c, client_secret: {}}}",
+            "3:66: providers.p.credential.azure.client_secret: must have exactly one of `env`, `file` and `value`",
+        ),
+        (
+            "credential: {azure: {tenant: t, client_id: c, client_secret: {value: s}, authority: here}}",
+            "3:89: providers.p.credential.azure.authority: is not the address of a web service, such as `https://login.microsoftonline.com`",
+        ),
+        (
+            "credential: {aws: {from: environment, region: r}}",
+            "3:23: providers.p.credential.aws: the environment variable `AWS_ACCESS_KEY_ID` is not set",
+        ),
+        (
+            "credential: {aws: {from: profile, region: r, file: /dev/null}}",
+            "3:23: providers.p.credential.aws: `/dev/null` holds no profile `default` with `aws_access_key_id` and `aws_secret_access_key`",
+        ),
+        (
+            "credential: {aws: {from: container, region: r}}",
+            "3:23: providers.p.credential.aws: the environment names no endpoint of a container (`AWS_CONTAINER_CREDENTIALS_FULL_URI`): set `url`",
+        ),
+        (
+            "credential: {aws: {from: instance}}",
+            "4:23: providers.p.endpoints[0].url: the host names no region of AWS: set `credential.aws.region`",
+        ),
+    ]);
+}
+
+#[test]
+fn dialects_and_platforms() {
     check_provider(&[
         (
             "dialect: antropic",
-            "3:14: providers.p.dialect: no choice `antropic`: did you mean `anthropic`? There are `openai`, `responses`, `anthropic`, `gemini`",
+            "3:14: providers.p.dialect: no choice `antropic`: did you mean `anthropic`? There are `openai`, `responses`, `anthropic`, `gemini`, `bedrock`",
         ),
         (
             "also: [openai]",
             "3:12: providers.p.also[0]: is said before: each dialect once, and not the provider's own",
         ),
         (
+            "also: [bedrock]",
+            "3:12: providers.p.also[0]: no client speaks `bedrock`: it can only be the `dialect`",
+        ),
+        (
+            "platform: vertex\n    location: l",
+            "3:5: providers.p: `project` is missing: on `vertex` it is part of each path",
+        ),
+        (
+            "platform: mistral\n    dialect: anthropic",
+            "4:14: providers.p.dialect: is not spoken on this `platform`",
+        ),
+        (
+            "api_version: x",
+            "3:18: providers.p.api_version: has no effect: the `platform` is not `azure`",
+        ),
+    ]);
+}
+
+#[test]
+fn credentials_and_headers() {
+    check_provider(&[
+        (
             "credential: {}",
-            "3:17: providers.p.credential: must have exactly one of `env`, `file` and `value`",
+            "3:17: providers.p.credential: must have exactly one of `env`, `file`, `value`, `google`, `azure` and `aws`",
+        ),
+        (
+            "credential: {env: A, aws: {}}",
+            "3:17: providers.p.credential: must have exactly one of `env`, `file`, `value`, `google`, `azure` and `aws`",
         ),
         (
             "credential: {env: A, value: b}",

@@ -1,0 +1,207 @@
+"""What `compare.py` compares: each proxy, configured for keep-alive and started on its cores."""
+
+import contextlib
+import dataclasses
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+KEY = "sk-bench"
+START_SECONDS = 10
+
+NGINX = """
+worker_processes {threads}; worker_rlimit_nofile 65536; daemon off;
+pid {dir}/nginx.pid; error_log {dir}/nginx.err;
+events {{ worker_connections 16384; }}
+http {{
+  access_log off; client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;
+  fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
+  keepalive_requests 1000000000; client_max_body_size 64m; client_body_buffer_size 4m;
+  http2_max_concurrent_streams 1000;
+  upstream model {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{tls_port} ssl http2;
+    ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;
+    location / {{
+      proxy_pass http://model; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_buffering off;
+    }}
+  }}
+}}
+"""
+
+HAPROXY = """
+global
+  nbthread {threads}
+  maxconn 4096
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+defaults
+  mode http
+  option http-keep-alive
+  http-reuse always
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+frontend in
+  bind 127.0.0.1:{port}
+  bind 127.0.0.1:{tls_port} ssl crt {dir}/both.pem alpn h2,http/1.1
+  default_backend model
+backend model
+  server model 127.0.0.1:{upstream}
+"""
+
+
+@dataclasses.dataclass
+class Peer:
+    """Something to put under load."""
+    name: str
+    url: str
+    tls_url: str
+    # The processes it works in; none for what is not measured.
+    pids: list
+    version: str
+
+    def resident_bytes(self):
+        text = (pathlib.Path(f"/proc/{pid}/status").read_text() for pid in self.pids)
+        return sum(int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024 for status in text)
+
+
+def start_all(stack, args, folder):
+    """The model server, then each proxy in front of it."""
+    certificate(folder)
+    log = stack.enter_context(open(folder / "log", "w"))
+    binary, upstream = str(args.bin / "tollgate"), free_port()
+    # Streams are as long as a request's `max_tokens` says, up to this.
+    process(stack, args.upstream_cores, binary, "mock", "--listen", f"127.0.0.1:{upstream}",
+            "--threads", str(args.upstream_threads), "--tokens", "200", port=upstream, log=log)
+    starting = Starting(stack, args, folder, upstream, log)
+    started = [Peer("direct", f"http://127.0.0.1:{upstream}", None, [], "")]
+    return started + [peer for peer in (tollgate(starting, binary), stock(starting),
+                                        nginx(starting), haproxy(starting)) if peer]
+
+
+class Starting:
+    """What each proxy needs to be started."""
+
+    def __init__(self, stack, args, folder, upstream, log):
+        self.stack, self.args, self.folder, self.log = stack, args, folder, log
+        self.upstream = upstream
+
+    def place(self):
+        return {"dir": self.folder, "port": free_port(), "tls_port": free_port(),
+                "upstream": self.upstream, "threads": self.args.proxy_threads}
+
+    def peer(self, name, place, version, *command):
+        started = process(self.stack, self.args.proxy_cores, *command, port=place["port"],
+                          log=self.log)
+        wait_for(place["tls_port"])
+        # nginx works in its children.
+        children = pathlib.Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text()
+        return Peer(name, f"http://127.0.0.1:{place['port']}",
+                    f"https://127.0.0.1:{place['tls_port']}",
+                    [started.pid, *map(int, children.split())], version)
+
+
+def tollgate(starting, binary):
+    place = starting.place()
+    text = (pathlib.Path(__file__).parent / "bench.yaml").read_text()
+    key_hash = output(binary, "key", "hash", KEY).strip()
+    values = {"PORT": place["port"], "TLS_PORT": place["tls_port"], "ADMIN": free_port(),
+              "UPSTREAM": place["upstream"], "THREADS": place["threads"], "HASH": key_hash,
+              "DIR": place["dir"]}
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", str(value))
+    config = starting.folder / "tollgate.yaml"
+    config.write_text(text)
+    version = output(binary, "--version").strip()
+    return starting.peer("tollgate", place, version, binary, "run", "--config", str(config))
+
+
+def stock(starting):
+    place = starting.place()
+    binary = str(starting.args.bin / "examples" / "stock_pingora")
+    return starting.peer(
+        "stock pingora", place, "Pingora as in Cargo.lock, passing bytes through", binary,
+        f"127.0.0.1:{place['port']}", f"127.0.0.1:{place['upstream']}", str(place["threads"]),
+        "true", f"127.0.0.1:{place['tls_port']}", f"{place['dir']}/cert.pem",
+        f"{place['dir']}/key.pem")
+
+
+def nginx(starting):
+    binary = find("nginx")
+    if not binary:
+        return None
+    place, conf = starting.place(), starting.folder / "nginx.conf"
+    conf.write_text(NGINX.format(**place))
+    version = subprocess.run([binary, "-v"], capture_output=True, text=True).stderr.strip()
+    return starting.peer("nginx", place, version, binary, "-c", str(conf), "-e",
+                         str(starting.folder / "e"))
+
+
+def haproxy(starting):
+    binary = find("haproxy")
+    if not binary:
+        return None
+    place, conf = starting.place(), starting.folder / "haproxy.cfg"
+    conf.write_text(HAPROXY.format(**place))
+    version = output(binary, "-v").splitlines()[0]
+    return starting.peer("haproxy", place, version, binary, "-db", "-f", str(conf))
+
+
+def process(stack, cores, *command, port, log):
+    """Starts a command on its cores and waits until it listens; it is stopped with the stack."""
+    started = subprocess.Popen(["taskset", "-c", cores, *command], stdout=log, stderr=log)
+
+    def stop():
+        started.send_signal(signal.SIGTERM if "nginx" in command[0] else signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            started.wait(5)
+            return
+        started.kill()
+
+    stack.callback(stop)
+    if not wait_for(port, lambda: started.poll() is None):
+        log.flush()
+        sys.exit(f"{command[0]} does not listen on port {port}:\n"
+                 + pathlib.Path(log.name).read_text())
+    return started
+
+
+def wait_for(port, lives=lambda: True):
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and lives():
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def certificate(folder):
+    """One that nobody trusts, for all proxies."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj",
+                    "/CN=localhost", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+                   check=True, capture_output=True)
+    # HAProxy wants both in one file.
+    (folder / "both.pem").write_text(
+        (folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
+
+
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def find(name):
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]

@@ -1,0 +1,235 @@
+//! What one scope has used, under one lock: its windows, its requests in flight, its money.
+//!
+//! All of a scope's rules are looked at and taken together, so none can be exceeded by requests that
+//! come at once. The lock is the scope's own: keys do not wait for each other.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+
+use super::money::{Money, Period};
+use super::refusal::{Refusal, Rule, Wait};
+use super::window::{Micros, Place, Window};
+use super::{Demand, Used};
+use crate::config::snapshot::terms::{PERIODS, Rules, WINDOWS};
+
+/// The state of one scope.
+#[derive(Default)]
+pub struct Account(Mutex<State>);
+
+/// What is counted. A window exists once a rule has asked for it.
+#[derive(Default)]
+pub struct State {
+    requests: [Option<Box<Window>>; WINDOWS.len()],
+    tokens: [Option<Box<Window>>; WINDOWS.len()],
+    in_flight: u64,
+    money: [Money; PERIODS.len()],
+}
+
+/// Where a request was noted in one account.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Places {
+    tokens: [Place; WINDOWS.len()],
+}
+
+/// A moment on both clocks: the one that limits go by, and the calendar's.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Never goes back.
+    pub micros: Micros,
+    /// Of the calendar.
+    pub utc: DateTime<Utc>,
+}
+
+/// What is left of a limit, as the headers say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The limit.
+    pub limit: u64,
+    /// What may still be taken now.
+    pub remaining: u64,
+    /// The window, by its place in `WINDOWS`: after so long without a request all is there again.
+    pub window: usize,
+}
+
+/// What is left of the tightest limits of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Of requests.
+    pub requests: Option<Left>,
+    /// Of tokens.
+    pub tokens: Option<Left>,
+}
+
+/// A budget's state, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// The period, by its place in `PERIODS`.
+    pub period: usize,
+    /// Micro-dollars.
+    pub spent: u64,
+    /// Micro-dollars.
+    pub budget: u64,
+}
+
+/// A share of a budget that was just passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// How the budget stands.
+    pub spent: Spent,
+    /// The share, in percent.
+    pub percent: u32,
+}
+
+impl Account {
+    /// Locks the account. Whoever locks several locks them in the order of their scopes' ranks, and
+    /// no two of one rank.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under the lock, so there is nothing broken to see.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The rule that makes the request wait longest, if one does.
+    pub fn refusal(&mut self, rules: &Rules, demand: &Demand, now: Now) -> Option<Refusal> {
+        let mut longest: Option<(Wait, Rule)> = None;
+        let mut note = |wait: Wait, rule: Rule| {
+            if wait > Wait::None && longest.is_none_or(|(known, _)| wait > known) {
+                longest = Some((wait, rule));
+            }
+        };
+        for (index, limit) in limits(&rules.requests) {
+            let wait = window(&mut self.requests, index).map(|w| w.wait(now.micros, 1, limit));
+            note(Wait::of(wait.flatten()), Rule::Requests(index));
+        }
+        for (index, limit) in limits(&rules.tokens) {
+            let amount = demand.tokens(limit);
+            let wait = window(&mut self.tokens, index).map(|w| w.wait(now.micros, amount, limit));
+            note(Wait::of(wait.flatten()), Rule::Tokens(index));
+        }
+        if rules.in_flight.is_some_and(|limit| self.in_flight >= limit) {
+            note(
+                if rules.in_flight == Some(0) { Wait::Never } else { Wait::Unknown },
+                Rule::InFlight,
+            );
+        }
+        for (index, period, budget) in budgets(rules) {
+            let Some(money) = self.money.get_mut(index) else { continue };
+            if money.left(period.of(demand.began), budget) < demand.cost {
+                note(
+                    Wait::until(period.end(now.utc), now.utc, demand.cost <= budget),
+                    Rule::Budget(index),
+                );
+            }
+        }
+        longest.map(|(wait, rule)| Refusal::new(rules, rule, wait, demand))
+    }
+
+    /// Takes what the request may use, and says what is left.
+    pub fn take(&mut self, rules: &Rules, demand: &Demand, now: Now, quota: &mut Quota) -> Places {
+        let mut places = Places::default();
+        for (index, limit) in limits(&rules.requests) {
+            if let Some(window) = window(&mut self.requests, index) {
+                window.take(now.micros, 1);
+                tighten(&mut quota.requests, left(window, now, limit, index));
+            }
+        }
+        for (index, limit) in limits(&rules.tokens) {
+            if let (Some(window), Some(place)) =
+                (window(&mut self.tokens, index), places.tokens.get_mut(index))
+            {
+                *place = window.take(now.micros, demand.tokens(limit));
+                tighten(&mut quota.tokens, left(window, now, limit, index));
+            }
+        }
+        self.in_flight += 1;
+        for (money, period) in self.money.iter_mut().zip(Period::ALL) {
+            money.set_aside(period.of(demand.began), demand.cost);
+        }
+        places
+    }
+
+    /// Puts what the request really used in the place of what it might have used.
+    pub fn settle(
+        &mut self,
+        rules: &Rules,
+        places: &Places,
+        demand: &Demand,
+        (used, now): (Used, Micros),
+    ) -> Option<Warning> {
+        for (index, limit) in limits(&rules.tokens) {
+            let Some(window) = window(&mut self.tokens, index) else { continue };
+            let taken = demand.tokens(limit);
+            if used.tokens > taken {
+                window.take(now, used.tokens - taken);
+            } else if let Some(place) = places.tokens.get(index) {
+                window.give_back(*place, taken - used.tokens, now);
+            }
+        }
+        self.in_flight = self.in_flight.saturating_sub(1);
+        for (money, period) in self.money.iter_mut().zip(Period::ALL) {
+            money.settle(period.of(demand.began), demand.cost, used.cost);
+        }
+        let warnings = budgets(rules).filter_map(|(index, period, budget)| {
+            let money = self.money.get_mut(index)?;
+            let spent = money.spent(period.of(demand.began));
+            passed(money, Spent { period: index, spent, budget }, &rules.warn_percent)
+        });
+        warnings.last()
+    }
+
+    /// Counts money that was spent before the process began.
+    pub fn restore(&mut self, began: DateTime<Utc>, cost: u64) {
+        for (money, period) in self.money.iter_mut().zip(Period::ALL) {
+            money.settle(period.of(began), 0, cost);
+        }
+    }
+
+    /// How the budgets stand.
+    pub fn spent(&mut self, rules: &Rules, now: DateTime<Utc>) -> Vec<Spent> {
+        let rows = budgets(rules).filter_map(|(index, period, budget)| {
+            let spent = self.money.get_mut(index)?.spent(period.of(now));
+            Some(Spent { period: index, spent, budget })
+        });
+        rows.collect()
+    }
+}
+
+/// The limits there are, each with the place of its window.
+fn limits(limits: &[Option<u64>]) -> impl Iterator<Item = (usize, u64)> {
+    limits.iter().enumerate().filter_map(|(index, limit)| Some((index, (*limit)?)))
+}
+
+/// The budgets there are.
+fn budgets(rules: &Rules) -> impl Iterator<Item = (usize, Period, u64)> {
+    let rows = rules.budgets.iter().zip(Period::ALL).enumerate();
+    rows.filter_map(|(index, (budget, period))| Some((index, period, (*budget)?)))
+}
+
+/// A window, made where it is asked for the first time.
+fn window(windows: &mut [Option<Box<Window>>], index: usize) -> Option<&mut Window> {
+    let (_, length) = WINDOWS.get(index)?;
+    Some(windows.get_mut(index)?.get_or_insert_with(|| Box::new(Window::new(*length))))
+}
+
+fn left(of: &mut Window, now: Now, limit: u64, window: usize) -> Left {
+    Left { limit, remaining: limit.saturating_sub(of.total(now.micros)), window }
+}
+
+/// Keeps the limit of which the smaller share is left.
+fn tighten(known: &mut Option<Left>, other: Left) {
+    let share = |left: &Left, of: &Left| u128::from(left.remaining) * u128::from(of.limit);
+    if known.as_ref().is_none_or(|known| share(&other, known) < share(known, &other)) {
+        *known = Some(other);
+    }
+}
+
+/// The highest share that was passed and not told yet.
+fn passed(money: &mut Money, spent: Spent, shares: &[u32]) -> Option<Warning> {
+    let percent = spent.spent.saturating_mul(100).checked_div(spent.budget).unwrap_or(0);
+    let share = |share: &&u32| u64::from(**share) <= percent && **share > money.warned;
+    let percent = *shares.iter().rev().find(share)?;
+    money.warned = percent;
+    Some(Warning { spent, percent })
+}

@@ -1,0 +1,126 @@
+//! What a request will use, before it is asked: an estimate that is cheap and stated.
+//!
+//! A prompt is taken for one token in every three bytes of its body, which is more than English
+//! text (four to five bytes a token), and about what code and other scripts need. A text of over
+//! [`MEDIA_BYTES`] without a space is an encoded image or file: it is taken for [`MEDIA_TOKENS`].
+//! An answer is taken for the most that the client allows, or else for what nine of ten answers of
+//! the model stayed under, learned as they come.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of a body for one token.
+const BYTES_PER_TOKEN: u64 = 3;
+
+/// A longer text without a space is no language, in bytes.
+const MEDIA_BYTES: usize = 1024;
+
+/// Tokens of an image or a file.
+pub const MEDIA_TOKENS: u64 = 1000;
+
+/// Tokens of an answer before any was seen.
+const ANSWER_TOKENS: u64 = 1024;
+
+/// How far the learned length moves with each answer: a thirty-second.
+const STEP: u64 = 32;
+
+/// Bytes of a whole answer for one token, where none is reported.
+const ANSWER_BYTES_PER_TOKEN: u64 = 4;
+
+/// Bytes of a stream for one token, where none is reported: most servers send a token an event.
+const EVENT_BYTES_PER_TOKEN: u64 = 200;
+
+/// What a request will use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Tokens of the prompt.
+    pub prompt: u64,
+    /// Tokens of the answer.
+    pub answer: u64,
+    /// Whether the answer's length was guessed: then it alone refuses no request.
+    pub guessed: bool,
+}
+
+/// The length under which nine of ten answers of a model stay, in parts of a token.
+pub struct Learned(AtomicU64);
+
+/// Parts of a token: short lengths move by less than one.
+const PARTS: u64 = 256;
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self(AtomicU64::new(ANSWER_TOKENS * PARTS))
+    }
+}
+
+impl Learned {
+    /// The length so far, in tokens.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed).div_ceil(PARTS)
+    }
+
+    /// Moves towards an answer's length: nine times as far up as down, so that it comes to rest
+    /// where nine of ten answers are shorter. Two that come at once may leave one out.
+    pub fn see(&self, tokens: u64) {
+        let (now, seen) = (self.0.load(Ordering::Relaxed), tokens.saturating_mul(PARTS));
+        let step = now.max(PARTS) / STEP;
+        let next = if seen > now {
+            now.saturating_add(step).min(seen)
+        } else {
+            now.saturating_sub(step.div_ceil(9)).max(seen)
+        };
+        self.0.store(next, Ordering::Relaxed);
+    }
+}
+
+/// Tokens of a prompt, by its body.
+pub fn prompt(body: &[u8]) -> u64 {
+    let (mut bytes, mut media) = (0, 0);
+    let mut start = 0;
+    for quote in memchr::memchr_iter(b'"', body).chain([body.len()]) {
+        let text = body.get(start..quote).unwrap_or_default();
+        start = quote + 1;
+        let encoded = text.get(..MEDIA_BYTES).is_some_and(|head| !head.contains(&b' '));
+        if encoded {
+            media += MEDIA_TOKENS;
+        } else {
+            bytes += text.len() as u64 + 1;
+        }
+    }
+    bytes.div_ceil(BYTES_PER_TOKEN) + media
+}
+
+/// Tokens of an answer whose upstream reported none, by its size.
+pub fn answer(bytes: u64, is_stream: bool) -> u64 {
+    bytes.div_ceil(if is_stream { EVENT_BYTES_PER_TOKEN } else { ANSWER_BYTES_PER_TOKEN })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ANSWER_TOKENS, Learned, MEDIA_TOKENS, answer, prompt};
+
+    #[test]
+    fn a_prompt_is_counted_by_its_bytes_and_media_by_the_piece() {
+        assert_eq!(prompt(b""), 1);
+        assert_eq!(prompt(&[b'x'; 29]), 10);
+        let words = "word ".repeat(2000);
+        assert_eq!(prompt(words.as_bytes()), 10_001_u64.div_ceil(3));
+        let image = format!(r#"{{"url":"data:image/png;base64,{}"}}"#, "A".repeat(1 << 20));
+        assert!((MEDIA_TOKENS..MEDIA_TOKENS + 10).contains(&prompt(image.as_bytes())));
+    }
+
+    #[test]
+    fn an_answer_without_usage_is_counted_by_its_bytes() {
+        assert_eq!((answer(400, false), answer(400, true), answer(0, true)), (100, 2, 0));
+    }
+
+    #[test]
+    fn the_learned_length_comes_to_rest_above_nine_of_ten() {
+        let learned = Learned::default();
+        assert_eq!(learned.get(), ANSWER_TOKENS);
+        // 1, 2, … 100 in an order that repeats.
+        (0..100_000u64).for_each(|turn| learned.see(turn * 37 % 100 + 1));
+        assert!((80..=100).contains(&learned.get()), "{}", learned.get());
+        (0..1000).for_each(|_| learned.see(5000));
+        assert_eq!(learned.get(), 5000);
+    }
+}

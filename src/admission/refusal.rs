@@ -1,0 +1,177 @@
+//! Which rule refused a request, for how long, and what its sender reads.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::Demand;
+use crate::config::snapshot::terms::{PERIODS, Rules, Scope, WINDOWS};
+use crate::error::{Error, Kind};
+
+/// How long a client waits for one of its own requests to end, where nobody knows.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
+
+/// One rule of a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Requests, by the place of their window.
+    Requests(usize),
+    /// Tokens, by the place of their window.
+    Tokens(usize),
+    /// Requests at the same time.
+    InFlight,
+    /// Money, by the place of its period.
+    Budget(usize),
+}
+
+impl Rule {
+    /// How many there are.
+    pub const COUNT: usize = 2 * WINDOWS.len() + 1 + PERIODS.len();
+
+    /// The rule's place among all.
+    pub const fn number(self) -> usize {
+        match self {
+            Rule::Requests(window) => window,
+            Rule::Tokens(window) => WINDOWS.len() + window,
+            Rule::InFlight => 2 * WINDOWS.len(),
+            Rule::Budget(period) => 2 * WINDOWS.len() + 1 + period,
+        }
+    }
+
+    /// Every rule, by number.
+    pub fn all() -> impl Iterator<Item = Rule> {
+        let windows = 0..WINDOWS.len();
+        windows
+            .clone()
+            .map(Rule::Requests)
+            .chain(windows.map(Rule::Tokens))
+            .chain([Rule::InFlight])
+            .chain((0..PERIODS.len()).map(Rule::Budget))
+    }
+
+    /// The rule's name: that of its key in the configuration.
+    pub fn label(self) -> String {
+        let window = |index: usize| WINDOWS.get(index).map_or("", |(name, _)| *name);
+        match self {
+            Rule::Requests(index) => format!("requests_per_{}", window(index)),
+            Rule::Tokens(index) => format!("tokens_per_{}", window(index)),
+            Rule::InFlight => "in_flight".to_owned(),
+            Rule::Budget(index) => {
+                format!("{}_micro_usd", PERIODS.get(index).copied().unwrap_or(""))
+            }
+        }
+    }
+}
+
+/// How long a request has to wait. Longer ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wait {
+    /// Not at all.
+    None,
+    /// Until another request ends.
+    Unknown,
+    /// So long.
+    For(Duration),
+    /// It will never be admitted as it is.
+    Never,
+}
+
+impl Wait {
+    /// By a window's answer, in microseconds.
+    pub fn of(micros: Option<u64>) -> Self {
+        match micros {
+            None => Wait::Never,
+            Some(0) => Wait::None,
+            Some(micros) => Wait::For(Duration::from_micros(micros)),
+        }
+    }
+
+    /// Until a budget is renewed, if that helps.
+    pub fn until(end: DateTime<Utc>, now: DateTime<Utc>, helps: bool) -> Self {
+        if helps { Wait::For((end - now).to_std().unwrap_or_default()) } else { Wait::Never }
+    }
+}
+
+/// A request was refused.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Whose rule it was.
+    pub scope: Scope,
+    /// Which.
+    pub rule: Rule,
+    /// For how long.
+    pub wait: Wait,
+    limit: u64,
+    asked: u64,
+}
+
+impl Refusal {
+    /// A refusal by one of these rules.
+    pub fn new(rules: &Rules, rule: Rule, wait: Wait, demand: &Demand) -> Self {
+        let at = |limits: &[Option<u64>], index: usize| limits.get(index).copied().flatten();
+        let limit = match rule {
+            Rule::Requests(index) => at(&rules.requests, index),
+            Rule::Tokens(index) => at(&rules.tokens, index),
+            Rule::InFlight => rules.in_flight,
+            Rule::Budget(index) => at(&rules.budgets, index),
+        };
+        let limit = limit.unwrap_or(0);
+        let asked = match rule {
+            Rule::Tokens(_) => demand.tokens(limit),
+            Rule::Budget(_) => demand.cost,
+            Rule::Requests(_) | Rule::InFlight => 1,
+        };
+        Self { scope: rules.scope.clone(), rule, wait, limit, asked }
+    }
+
+    /// As the client is told.
+    pub fn error(&self) -> Error {
+        let kind = match (self.rule, self.wait) {
+            (Rule::Budget(_), _) => Kind::BudgetExceeded,
+            (_, Wait::Never) => Kind::BeyondLimit,
+            _ => Kind::LimitExceeded,
+        };
+        let error = Error::new(kind, self.text());
+        match self.wait {
+            Wait::None | Wait::Never => error,
+            Wait::Unknown => error.retry_after(UNKNOWN_WAIT),
+            Wait::For(wait) => error.retry_after(wait),
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self { scope, limit, asked, .. } = self;
+        let usd = |micros: u64| format!("{}.{:06} USD", micros / 1_000_000, micros % 1_000_000);
+        let by = self.rule.label();
+        let what = match self.rule {
+            Rule::Budget(index) => {
+                let period = PERIODS.get(index).copied().unwrap_or("");
+                format!(
+                    "The budget of {scope}, {} a {period} (`{by}`), does not suffice: this request \
+                     may cost {}.",
+                    usd(*limit),
+                    usd(*asked)
+                )
+            }
+            Rule::Tokens(_) => format!(
+                "The limit of {scope}, {limit} tokens (`{by}`), leaves no room for this request's \
+                 {asked}."
+            ),
+            Rule::Requests(_) => {
+                format!("The limit of {scope}, {limit} requests (`{by}`), is reached.")
+            }
+            Rule::InFlight => {
+                format!("The limit of {scope}, {limit} requests at a time (`{by}`), is reached.")
+            }
+        };
+        let then = match self.wait {
+            Wait::Never => "It will not be admitted as it is: ask for less, or ask whoever runs \
+                            the gateway for more."
+                .to_owned(),
+            Wait::Unknown => "Try again when one of them has ended.".to_owned(),
+            Wait::None => String::new(),
+            Wait::For(wait) => format!("Try again in {} s.", wait.as_secs_f64().ceil()),
+        };
+        format!("{what} {then}")
+    }
+}

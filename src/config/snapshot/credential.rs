@@ -1,0 +1,82 @@
+//! A provider's credential that is not simply a header: it must be fetched, or requests are signed with it.
+//!
+//! What files and the environment hold is read when the configuration is, as with every secret. What only a
+//! service can give is fetched by `upstream`, and lies there.
+
+use std::path::PathBuf;
+
+use crate::types::Secret;
+
+/// How requests are authorised where no fixed header does it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// Bearer tokens of a Google service account.
+    Google(GoogleAccount),
+    /// Bearer tokens of an application of Microsoft Entra ID.
+    Azure(AzureClient),
+    /// Signature Version 4.
+    Aws(AwsKeys),
+}
+
+/// A service account (Google, "Using OAuth 2.0 for server to server applications").
+#[derive(Clone, PartialEq, Eq)]
+pub struct GoogleAccount {
+    /// Its address: the issuer of assertions.
+    pub email: Box<str>,
+    /// The key's id.
+    pub key_id: Box<str>,
+    /// The private key in PEM (PKCS #8).
+    pub key: Secret,
+    /// Where assertions are exchanged for tokens.
+    pub token_url: Box<str>,
+    /// What the tokens are for.
+    pub scope: Box<str>,
+}
+
+/// An application (Microsoft identity platform, "Client credentials flow").
+#[derive(Clone, PartialEq, Eq)]
+pub struct AzureClient {
+    /// Where tokens are asked for.
+    pub token_url: Box<str>,
+    /// The application's id.
+    pub client_id: Box<str>,
+    /// The application's secret.
+    pub client_secret: Secret,
+    /// What the tokens are for.
+    pub scope: Box<str>,
+}
+
+/// Keys, or where they are fetched.
+#[derive(Clone, PartialEq, Eq)]
+pub enum AwsKeys {
+    /// From the environment or a profile.
+    Fixed {
+        /// The public half.
+        id: Box<str>,
+        /// The secret half.
+        secret: Secret,
+        /// Where the keys are temporary.
+        session: Option<Secret>,
+    },
+    /// From the container's endpoint.
+    Container {
+        /// The endpoint.
+        url: Box<str>,
+        /// What it wants to see.
+        authorization: Option<ContainerToken>,
+    },
+    /// From the instance's metadata service.
+    Instance {
+        /// Its base.
+        url: Box<str>,
+    },
+}
+
+/// What a container's endpoint wants to see.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ContainerToken {
+    /// As it is.
+    Value(Secret),
+    /// In a file that is changed while the process runs: read each time.
+    File(PathBuf),
+}

@@ -1,0 +1,173 @@
+//! Who may use how much: the rules, as plain data. What is counted against them lies in
+//! `admission`, under the rules' scopes, and survives a reload.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::types::{KeyId, ModelAlias, TeamId, TenantId};
+
+/// The windows in which requests and tokens are counted.
+pub const WINDOWS: [(&str, Duration); 4] = [
+    ("second", Duration::from_secs(1)),
+    ("minute", Duration::from_secs(60)),
+    ("hour", Duration::from_secs(3600)),
+    ("day", Duration::from_secs(24 * 3600)),
+];
+
+/// The periods in which money is counted, by the calendar in UTC.
+pub const PERIODS: [&str; 3] = ["day", "week", "month"];
+
+/// What holds for no key alone.
+#[derive(Default)]
+pub struct Terms {
+    /// The rules of models that have some.
+    pub models: HashMap<ModelAlias, Arc<Rules>>,
+    /// Whether any model has a price.
+    pub is_priced: bool,
+    /// Whether a model without a price is refused.
+    pub refuses_unpriced: bool,
+    /// The list of prices, to be watched.
+    pub price_file: Option<PathBuf>,
+    /// The directory of the usage journal. Taken into use at start only.
+    pub journal: Option<PathBuf>,
+}
+
+/// What holds for a key.
+pub struct KeyTerms {
+    /// The key's place among all: live state is found by it.
+    pub number: usize,
+    /// The part of its tenant that it belongs to.
+    pub team: Option<TeamId>,
+    /// What it is charged of the list price.
+    pub price_percent: u32,
+    /// Its own rules, its team's and its tenant's, where they have some.
+    pub rules: Vec<Arc<Rules>>,
+    /// Those for one model alone.
+    pub model_rules: Vec<(ModelAlias, Arc<Rules>)>,
+}
+
+impl Default for KeyTerms {
+    fn default() -> Self {
+        Self {
+            number: 0,
+            team: None,
+            price_percent: 100,
+            rules: Vec::new(),
+            model_rules: Vec::new(),
+        }
+    }
+}
+
+/// Whom a rule is about. The order is that in which accounts are locked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// A key at one model.
+    KeyModel(KeyId, ModelAlias),
+    /// A key.
+    Key(KeyId),
+    /// A part of a tenant.
+    Team(TenantId, TeamId),
+    /// A tenant at one model.
+    TenantModel(TenantId, ModelAlias),
+    /// A tenant.
+    Tenant(TenantId),
+    /// A model, for all keys together.
+    Model(ModelAlias),
+}
+
+impl Scope {
+    /// The kinds of scope, by [`Scope::rank`].
+    pub const KINDS: [&'static str; 6] =
+        ["key_model", "key", "team", "tenant_model", "tenant", "model"];
+
+    /// The place of the scope's kind in the order.
+    pub const fn rank(&self) -> usize {
+        match self {
+            Scope::KeyModel(..) => 0,
+            Scope::Key(_) => 1,
+            Scope::Team(..) => 2,
+            Scope::TenantModel(..) => 3,
+            Scope::Tenant(_) => 4,
+            Scope::Model(_) => 5,
+        }
+    }
+
+    /// The metric label: bounded.
+    pub fn kind(&self) -> &'static str {
+        Self::KINDS.get(self.rank()).copied().unwrap_or_default()
+    }
+
+    /// The names alone, for labels.
+    pub fn name(&self) -> String {
+        match self {
+            Scope::KeyModel(key, model) => format!("{key}/{model}"),
+            Scope::Key(key) => key.to_string(),
+            Scope::Team(tenant, team) => format!("{tenant}/{team}"),
+            Scope::TenantModel(tenant, model) => format!("{tenant}/{model}"),
+            Scope::Tenant(tenant) => tenant.to_string(),
+            Scope::Model(model) => model.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    /// As an error names it: ``the key `a` ``.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scope::KeyModel(key, model) => write!(f, "the key `{key}` at the model `{model}`"),
+            Scope::Key(key) => write!(f, "the key `{key}`"),
+            Scope::Team(tenant, team) => write!(f, "the team `{team}` of the tenant `{tenant}`"),
+            Scope::TenantModel(tenant, model) => {
+                write!(f, "the tenant `{tenant}` at the model `{model}`")
+            }
+            Scope::Tenant(tenant) => write!(f, "the tenant `{tenant}`"),
+            Scope::Model(model) => write!(f, "the model `{model}`"),
+        }
+    }
+}
+
+/// The rules of one scope: what is `None` is not limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Whom they are about.
+    pub scope: Scope,
+    /// Requests, by window.
+    pub requests: [Option<u64>; WINDOWS.len()],
+    /// Tokens, by window.
+    pub tokens: [Option<u64>; WINDOWS.len()],
+    /// Requests at the same time.
+    pub in_flight: Option<u64>,
+    /// Micro-dollars, by period.
+    pub budgets: [Option<u64>; PERIODS.len()],
+    /// Shares of a budget at which is warned, ascending, in percent.
+    pub warn_percent: Vec<u32>,
+}
+
+impl Rules {
+    /// Rules that limit nothing.
+    pub fn none(scope: Scope) -> Self {
+        Self {
+            scope,
+            requests: [None; WINDOWS.len()],
+            tokens: [None; WINDOWS.len()],
+            in_flight: None,
+            budgets: [None; PERIODS.len()],
+            warn_percent: Vec::new(),
+        }
+    }
+
+    /// Whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        let Self { requests, tokens, in_flight, budgets, .. } = self;
+        let limits = requests.iter().chain(tokens).chain(budgets).chain([in_flight]);
+        limits.flatten().next().is_none()
+    }
+
+    /// Whether money is limited.
+    pub fn has_budget(&self) -> bool {
+        self.budgets.iter().flatten().next().is_some()
+    }
+}

@@ -1,0 +1,174 @@
+//! What a request may use and what it comes to: opened before the upstream is asked, settled when the
+//! request ends. Dropped unsettled, it gives back what was taken.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use http::{HeaderName, HeaderValue};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use crate::admission::estimate;
+use crate::admission::{Demand, Left, Permit, Quota, Used};
+use crate::config::snapshot::prices::Prices;
+use crate::config::snapshot::{Key, Model, Target};
+use crate::error::{Error, Kind, Result};
+use crate::request::{Draft, Request};
+use crate::state::Active;
+use crate::types::{MicroUsd, Operation, TokenUsage};
+use crate::upstream::Pool;
+use crate::usage::{Charge, UsageSource};
+
+/// A client that sends this header is told what a whole answer cost.
+const X_TOLLGATE_COST: HeaderName = HeaderName::from_static("x-tollgate-cost");
+
+/// What a whole answer cost, in millionths of a US dollar.
+const X_TOLLGATE_COST_MICRO_USD: HeaderName = HeaderName::from_static("x-tollgate-cost-micro-usd");
+
+/// OpenAI's headers: limit, what remains, and how long until all of it is there again.
+const REQUEST_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+const TOKEN_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
+
+/// The lengths of the windows as OpenAI writes times, in the order of `WINDOWS`.
+const RESETS: [&str; 4] = ["1s", "1m0s", "1h0m0s", "24h0m0s"];
+
+/// A request's account with the gateway.
+pub struct Bill {
+    /// Boxed: most requests have none, and all are moved with their bill.
+    permit: Option<Box<Permit>>,
+    /// Whether anybody wants to know what the request used.
+    is_wanted: bool,
+    /// Whether the client is told what the answer cost.
+    pub tells_cost: bool,
+    day: NaiveDate,
+    price_percent: u32,
+    images: u64,
+}
+
+/// What an answer is charged by.
+pub struct Answer {
+    /// What the model costs where it came from.
+    pub prices: Prices,
+    /// As the upstream reported.
+    pub tokens: Option<TokenUsage>,
+    /// As the upstream sent it.
+    pub bytes: u64,
+}
+
+impl Bill {
+    /// Admits a request.
+    ///
+    /// # Errors
+    /// `Unpriced`, and what [`crate::admission::Applying::admit`] refuses.
+    pub fn open(
+        active: &Active,
+        caller: &Key,
+        pool: &Pool,
+        (draft, header): (&Draft<'_>, &RequestHeader),
+        now: DateTime<Utc>,
+    ) -> Result<Self> {
+        let terms = &active.snapshot.terms;
+        let (model, day) = (&*pool.model, now.date_naive());
+        if terms.refuses_unpriced && targets(model).any(|target| target.prices.on(day).is_none()) {
+            return Err(unpriced(model));
+        }
+        let mut bill = Self {
+            permit: None,
+            is_wanted: terms.is_priced || terms.journal.is_some(),
+            tells_cost: terms.is_priced && header.headers.contains_key(X_TOLLGATE_COST),
+            day,
+            price_percent: caller.terms.price_percent,
+            images: if terms.is_priced { draft.images() } else { 0 },
+        };
+        if let Some(applying) = active.accounts.applying(caller, &model.alias) {
+            let estimate = draft.demand(&model.rewrite, applying.answer_tokens());
+            let (prompt, answer) = (estimate.prompt, estimate.answer);
+            let most = |target: &Target| {
+                let price = target.prices.on(day)?;
+                Some(price.most(prompt, answer, bill.images, bill.price_percent).0)
+            };
+            let dearest = || targets(model).filter_map(most).max().unwrap_or(0);
+            let cost = if applying.has_budget() { dearest() } else { 0 };
+            let permit = applying.admit(Demand { estimate, cost, began: now }, now)?;
+            bill.permit = Some(Box::new(permit));
+            bill.is_wanted = true;
+        }
+        Ok(bill)
+    }
+
+    /// Says what is left of the tightest limits.
+    pub fn quota_headers(&self, header: &mut ResponseHeader) -> pingora::Result<()> {
+        let Some(permit) = &self.permit else { return Ok(()) };
+        let Quota { requests, tokens } = permit.quota;
+        for (left, names) in [(requests, REQUEST_HEADERS), (tokens, TOKEN_HEADERS)] {
+            let Some(Left { limit, remaining, window }) = left else { continue };
+            let reset = RESETS.get(window).copied().unwrap_or_default();
+            let values = [limit.into(), remaining.into(), HeaderValue::from_static(reset)];
+            for (name, value) in names.into_iter().zip(values) {
+                header.insert_header(name, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The header that tells what an answer cost, where the client asked for it and it has a price.
+    pub fn cost_header(&self, charge: Option<Charge>) -> Option<(HeaderName, HeaderValue)> {
+        let MicroUsd(cost) = charge.filter(|_| self.tells_cost)?.cost?;
+        Some((X_TOLLGATE_COST_MICRO_USD, HeaderValue::from(cost)))
+    }
+
+    /// What an answer comes to. Where its upstream reported no usage, it is estimated by size.
+    pub fn charge(&self, request: &Request, answer: &Answer) -> Charge {
+        if !self.is_wanted || request.operation == Operation::CountTokens {
+            return Charge::default();
+        }
+        let (tokens, source) = match (answer.tokens, request.operation) {
+            (Some(tokens), _) => (tokens, Some(UsageSource::Reported)),
+            (None, Operation::Chat | Operation::Completion) => {
+                let output = estimate::answer(answer.bytes, request.stream);
+                let input = request.prompt_tokens();
+                let tokens = TokenUsage { input, output, ..TokenUsage::default() };
+                (tokens, Some(UsageSource::Estimated))
+            }
+            (None, Operation::Embedding) => {
+                let input = request.prompt_tokens();
+                let tokens = TokenUsage { input, ..TokenUsage::default() };
+                (tokens, Some(UsageSource::Estimated))
+            }
+            (None, _) => (TokenUsage::default(), None),
+        };
+        let price = answer.prices.on(self.day);
+        let cost = price.map(|price| price.cost(&tokens, self.images, self.price_percent));
+        Charge { tokens, source, cost }
+    }
+
+    /// Puts what the request came to in the place of what it might have.
+    pub fn settle(&mut self, charge: &Charge) {
+        if let Some(permit) = self.permit.take() {
+            let reported = charge.source == Some(UsageSource::Reported);
+            permit.settle(Used {
+                tokens: charge.tokens.total(),
+                cost: charge.cost.unwrap_or_default().0,
+                answer: reported.then(|| charge.tokens.generated()),
+            });
+        }
+    }
+}
+
+fn targets(model: &Model) -> impl Iterator<Item = &Target> {
+    model.levels.iter().flat_map(|level| &level.targets)
+}
+
+fn unpriced(model: &Model) -> Error {
+    let text = format!(
+        "The model `{}` has no price today, and models without a price are not served here: ask \
+         whoever runs the gateway for one.",
+        model.alias
+    );
+    Error::new(Kind::Unpriced, text).param("model")
+}

@@ -1,0 +1,90 @@
+//! What limits, budgets and the usage journal did. Every label is of the configuration's making.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::cells::Counts;
+use super::page::{Family, Page};
+use crate::admission::{Rule, Spent};
+use crate::config::snapshot::terms::{PERIODS, Scope};
+
+/// Counters, and how budgets stood when someone last looked.
+#[derive(Default)]
+pub struct AdmissionMetrics {
+    /// By scope's rank, and within it by rule.
+    refused: Counts<{ Scope::KINDS.len() * Rule::COUNT }>,
+    /// By scope's rank, and within it by period.
+    warned: Counts<{ Scope::KINDS.len() * PERIODS.len() }>,
+    /// Requests that the journal could not take.
+    unwritten: Counts<1>,
+    budgets: Mutex<Vec<(Scope, Spent)>>,
+}
+
+impl AdmissionMetrics {
+    /// Counts a refusal by a scope's rule.
+    pub fn refused(&self, scope: &Scope, rule: Rule) {
+        self.refused.add(scope.rank() * Rule::COUNT + rule.number(), 1);
+    }
+
+    /// Counts a warning of a scope's budget of a period.
+    pub fn warned(&self, scope: &Scope, period: usize) {
+        self.warned.add(scope.rank() * PERIODS.len() + period, 1);
+    }
+
+    /// Counts requests that the usage journal does not have.
+    pub fn unwritten(&self, requests: u64) {
+        self.unwritten.add(0, requests);
+    }
+
+    /// Says how budgets stand; called when metrics are asked for.
+    pub fn publish(&self, budgets: Vec<(Scope, Spent)>) {
+        *self.budgets.lock().unwrap_or_else(PoisonError::into_inner) = budgets;
+    }
+
+    pub(super) fn families(&self, page: &mut Page) {
+        let mut refused = Family::counter(
+            "tollgate_admission_refused_total",
+            "Requests that a limit or a budget refused, by whose it was and which.",
+        );
+        let mut warned = Family::counter(
+            "tollgate_budget_warnings_total",
+            "Times that a budget passed a share of `warn_percent`.",
+        );
+        for (rank, kind) in Scope::KINDS.into_iter().enumerate() {
+            for rule in Rule::all() {
+                let count = self.refused.get(rank * Rule::COUNT + rule.number());
+                refused.nonzero(&[("scope", kind), ("rule", &rule.label())], count);
+            }
+            for (index, period) in PERIODS.into_iter().enumerate() {
+                let count = self.warned.get(rank * PERIODS.len() + index);
+                warned.nonzero(&[("scope", kind), ("period", period)], count);
+            }
+        }
+        page.add(refused);
+        page.add(warned);
+        self.budgets(page);
+        let mut unwritten = Family::counter(
+            "tollgate_usage_journal_lost_total",
+            "Requests that the usage journal could not take.",
+        );
+        unwritten.sample(&[], self.unwritten.get(0));
+        page.add(unwritten);
+    }
+
+    fn budgets(&self, page: &mut Page) {
+        let mut spent = Family::gauge(
+            "tollgate_budget_spent_micro_usd",
+            "What was spent of a budget in its period, in millionths of a US dollar.",
+        );
+        let mut budget =
+            Family::gauge("tollgate_budget_micro_usd", "The budget, in millionths of a US dollar.");
+        for (scope, row) in self.budgets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let period = PERIODS.get(row.period).copied().unwrap_or_default();
+            let name = scope.name();
+            let labels = [("scope", scope.kind()), ("name", name.as_str()), ("period", period)];
+            spent.sample(&labels, row.spent);
+            budget.sample(&labels, row.budget);
+        }
+        page.add(spent);
+        page.add(budget);
+    }
+}

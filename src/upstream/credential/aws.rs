@@ -1,0 +1,76 @@
+//! Keys of AWS from the services that give them out: a container's endpoint, an instance's metadata.
+
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use chrono::DateTime;
+use http::header::AUTHORIZATION;
+use reqwest::{Client, Method};
+use serde::Deserialize;
+
+use super::Grant;
+use super::fetch::{self, Fresh, Why};
+use crate::config::snapshot::credential::ContainerToken;
+use crate::types::Secret;
+
+/// How long a session at the metadata service lasts, in seconds: one is opened for each fetch.
+const SESSION_SECONDS: &str = "60";
+
+/// What both services answer.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Keys {
+    access_key_id: String,
+    secret_access_key: String,
+    token: String,
+    /// RFC 3339.
+    expiration: String,
+}
+
+/// Keys that the configuration gave.
+pub(super) fn fixed(id: &str, secret: &Secret, session: Option<&Secret>) -> Fresh {
+    let session = session.map(|session| session.expose().to_owned());
+    let keys = Credentials::new(id, secret.expose(), session, None, "configuration");
+    Fresh { grant: Grant::keys(keys), lifetime: None }
+}
+
+/// A container's endpoint (AWS SDKs and tools reference, "Container credential provider").
+pub(super) async fn from_container(
+    url: &str,
+    token: Option<&ContainerToken>,
+    client: &Client,
+) -> Result<Fresh, Why> {
+    let mut request = client.get(url);
+    request = match token {
+        None => request,
+        Some(ContainerToken::Value(value)) => request.header(AUTHORIZATION, value.expose()),
+        Some(ContainerToken::File(path)) => {
+            let text = tokio::fs::read_to_string(path).await;
+            let text = text.map_err(|why| format!("`{}` cannot be read: {why}", path.display()))?;
+            request.header(AUTHORIZATION, text.trim())
+        }
+    };
+    fresh(fetch::json(request).await?)
+}
+
+/// An instance's metadata service, version 2 (Amazon EC2 user guide, "Use the Instance Metadata Service").
+pub(super) async fn from_instance(url: &str, client: &Client) -> Result<Fresh, Why> {
+    let session = client
+        .request(Method::PUT, format!("{url}/latest/api/token"))
+        .header("x-aws-ec2-metadata-token-ttl-seconds", SESSION_SECONDS);
+    let session = fetch::text(session).await?;
+    let roles = format!("{url}/latest/meta-data/iam/security-credentials/");
+    let ask = |url: &str| client.get(url).header("x-aws-ec2-metadata-token", session.trim());
+    let role = fetch::text(ask(&roles)).await?;
+    let role = role.lines().next().ok_or("the instance has no role")?;
+    fresh(fetch::json(ask(&format!("{roles}{role}"))).await?)
+}
+
+fn fresh(keys: Keys) -> Result<Fresh, Why> {
+    let Keys { access_key_id, secret_access_key, token, expiration } = keys;
+    let expiration = DateTime::parse_from_rfc3339(&expiration);
+    let expiration = expiration.map_err(|why| format!("`Expiration` is no date: {why}"))?;
+    let left = SystemTime::from(expiration).duration_since(SystemTime::now());
+    let keys = Credentials::new(access_key_id, secret_access_key, Some(token), None, "service");
+    Ok(Fresh { grant: Grant::keys(keys), lifetime: Some(left.unwrap_or(Duration::ZERO)) })
+}
