@@ -59,7 +59,7 @@ async fn ask(client: &Client, id: &str, stream: bool) -> Option<u64> {
 
 /// Takes turns from version `last` on, until an answer does not come; the last version that did.
 async fn speak(client: Client, id: String, mut last: u64, count: Arc<AtomicUsize>) -> u64 {
-    while let Some(version) = ask(&client, &id, last % 2 == 0).await {
+    while let Some(version) = ask(&client, &id, last.is_multiple_of(2)).await {
         // What was kept when the process was killed may not have been seen.
         assert!(version == last + 1 || version == last + 2, "{last}, {version}");
         last = version;
