@@ -10,6 +10,7 @@ pub mod delta;
 pub mod lease;
 pub mod log;
 pub mod message;
+pub mod prompt;
 pub mod resource;
 pub mod store;
 pub mod tokens;

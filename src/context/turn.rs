@@ -13,10 +13,10 @@ use super::ask::{Asked, X_CONTEXT_ID, X_CONTEXT_VERSION};
 use super::delta::{self, Bounds, Delta};
 use super::log::{Change, Document, Entry, Log, NO_DATA};
 use super::message::{Message, OVERHEAD_BYTES};
+use super::prompt::{Fitting, joined};
 use super::store::{Failure, Keep, Key, Limit as StoreLimit};
-use super::window::{self, Limit, View};
+use super::window::View;
 use super::{Contexts, HeldLease, Rules, bounds, error, expect, fresh_id, keep, now};
-use crate::config::snapshot::contexts::WindowStrategy;
 use crate::dialect::openai::capture::Gathered;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::TurnEnd;
@@ -164,6 +164,11 @@ impl Contexts {
 }
 
 impl Turn {
+    /// Which context it is a turn of.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
     /// Whether the answer is to be gathered.
     pub fn wants_answer(&self) -> bool {
         matches!(*self.progress(), Progress::Underway(_))
@@ -337,52 +342,6 @@ fn check_room(key: &Key, log: Option<&Log>, messages: usize, rules: &Rules) -> R
         return Err(error(key, Failure::Full(limit)));
     }
     Ok(())
-}
-
-/// How a prompt is made to fit.
-struct Fitting {
-    tokens_max: Option<u32>,
-    strategy: WindowStrategy,
-    keep_percent: u32,
-}
-
-impl Fitting {
-    fn fit(&self, messages: &[&Message]) -> Result<View> {
-        let whole = window::whole(messages);
-        let Some(tokens_max) = self.tokens_max.filter(|max| whole.tokens > *max) else {
-            return Ok(whole);
-        };
-        let limit = Limit { tokens_max, keep_percent: self.keep_percent };
-        let (view, advice) = match self.strategy {
-            WindowStrategy::None => (Err(whole.tokens), "Shorten it, or let old turns stay behind"),
-            WindowStrategy::OldestTurns => (
-                window::oldest_turns(messages, limit).map_err(|too_long| too_long.tokens),
-                "Its last turn alone, with what must stay, is too long",
-            ),
-        };
-        view.map_err(|tokens| {
-            let text = format!(
-                "The conversation has about {tokens} tokens, and {tokens_max} fit. {advice}."
-            );
-            Error::new(Kind::ContextTooLong, text).param("messages")
-        })
-    }
-}
-
-/// The messages that go, as a JSON array.
-fn joined(messages: &[&Message], view: &View) -> String {
-    let kept = || messages.iter().zip(&view.kept).filter(|(_, kept)| **kept).map(|(m, _)| &m.text);
-    let size: usize = kept().map(|text| text.len() + 1).sum();
-    let mut out = String::with_capacity(size + 2);
-    out.push('[');
-    for (index, text) in kept().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        out.push_str(text);
-    }
-    out.push(']');
-    out
 }
 
 fn too_long(key: &Key, bytes_max: usize) -> Error {
