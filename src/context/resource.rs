@@ -177,6 +177,7 @@ impl Contexts {
         let _lease = self.lease(key, rules.turn_wait).await?;
         let log = self.read(key).await?.ok_or_else(|| not_found(key))?;
         check_match(key, &log, expected)?;
+        self.unfold(key).await;
         self.remove(key).await?;
         let body = format!(r#"{{"id":"{}","object":"context.deleted","deleted":true}}"#, key.id);
         Ok(Shown { id: key.id.clone(), version: log.version(), body })

@@ -13,9 +13,9 @@ use super::ask::{Asked, X_CONTEXT_ID, X_CONTEXT_VERSION};
 use super::delta::{self, Bounds, Delta};
 use super::log::{Change, Document, Entry, Log, NO_DATA};
 use super::message::{Message, OVERHEAD_BYTES};
-use super::prompt::{Fitting, joined};
+use super::prompt::{Fitting, Material};
 use super::store::{Failure, Keep, Key, Limit as StoreLimit};
-use super::window::View;
+use super::summary::Wanted;
 use super::{Contexts, HeldLease, Rules, bounds, error, expect, fresh_id, keep, now};
 use crate::dialect::openai::capture::Gathered;
 use crate::error::{Error, Kind, Result};
@@ -25,6 +25,7 @@ use crate::types::{TenantId, Version};
 const X_CONTEXT_MESSAGES: HeaderName = HeaderName::from_static("x-context-messages");
 const X_CONTEXT_TOKENS: HeaderName = HeaderName::from_static("x-context-tokens");
 const X_CONTEXT_DROPPED: HeaderName = HeaderName::from_static("x-context-dropped");
+const X_CONTEXT_SUMMARIZED: HeaderName = HeaderName::from_static("x-context-summarized");
 
 /// What a request brings to its context.
 pub struct Coming {
@@ -65,6 +66,8 @@ struct Facts {
     tokens: u32,
     /// Messages that the window left out.
     dropped: usize,
+    /// Messages that a summary stands for.
+    summarized: usize,
 }
 
 enum Progress {
@@ -81,6 +84,8 @@ enum Progress {
 /// What a turn will add, without its answer.
 struct Pending {
     change: Change,
+    /// The summary that the turns behind it need.
+    wanted: Option<Wanted>,
     _lease: HeldLease,
 }
 
@@ -118,15 +123,17 @@ impl Contexts {
             tokens_max: coming.tokens_max,
             strategy: asked.strategy.unwrap_or(rules.window.strategy),
             keep_percent: rules.window.keep_percent,
+            summary: rules.window.summary.clone(),
         };
-        let view = fitting.fit(&messages)?;
-        let prompt = joined(&messages, &view);
-        self.tell(&messages, coming.messages.len(), &view);
+        let own = coming.messages.len();
+        let material = Material { lead: None, messages, own };
+        let prompt = self.prompt(&key, &material, &fitting).await?;
         let facts = Facts {
             version: if lease.is_some() { base.next() } else { base },
-            messages: messages.len() - view.dropped,
-            tokens: view.tokens,
-            dropped: view.dropped,
+            messages: prompt.messages,
+            tokens: prompt.tokens,
+            dropped: prompt.dropped,
+            summarized: prompt.summarized,
         };
         let progress = match lease {
             None => {
@@ -135,7 +142,11 @@ impl Contexts {
             }
             Some(lease) => {
                 let change = addition(base, changed, coming.messages);
-                Progress::Underway(Box::new(Pending { change, _lease: lease }))
+                Progress::Underway(Box::new(Pending {
+                    change,
+                    wanted: prompt.wanted,
+                    _lease: lease,
+                }))
             }
         };
         let turn = Turn {
@@ -146,20 +157,7 @@ impl Contexts {
             answer_bytes_max: rules.answer_bytes_max,
             progress: Mutex::new(progress),
         };
-        Ok(Begun { turn, messages: prompt })
-    }
-
-    /// Counts what the prompt has beyond the request's own messages, and what it lacks.
-    fn tell(&self, messages: &[&Message], own: usize, view: &View) {
-        let stored = messages.iter().zip(&view.kept).take(messages.len() - own);
-        let (mut bytes, mut dropped) = (0, 0);
-        for (message, kept) in stored {
-            match kept {
-                true => bytes += message.text.len(),
-                false => dropped += u64::from(message.tokens),
-            }
-        }
-        self.metrics.contexts.prompt(bytes, dropped);
+        Ok(Begun { turn, messages: prompt.text })
     }
 }
 
@@ -212,7 +210,11 @@ impl Turn {
                 pending.change.push(answer);
                 let entry =
                     Entry { version: self.facts.version, at: now(), change: pending.change };
-                self.contexts.append(&self.key, entry, &self.keep).await
+                self.contexts.append(&self.key, entry, &self.keep).await.map(|()| {
+                    if let Some(wanted) = pending.wanted.take() {
+                        self.contexts.fold_later(self.key.clone(), wanted, self.keep);
+                    }
+                })
             }
             Err(error) => Err(error),
         };
@@ -235,7 +237,7 @@ impl Turn {
     /// What the answer's header says of the turn.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let number = |number: u64| HeaderValue::from(number);
-        let Facts { version, messages, tokens, dropped } = &self.facts;
+        let Facts { version, messages, tokens, dropped, summarized } = &self.facts;
         let id = HeaderValue::from_str(self.key.id.as_str()).ok();
         let numbers = [
             (X_CONTEXT_VERSION, number(version.0)),
@@ -243,7 +245,9 @@ impl Turn {
             (X_CONTEXT_TOKENS, number(u64::from(*tokens))),
             (X_CONTEXT_DROPPED, number(*dropped as u64)),
         ];
-        id.map(|id| (X_CONTEXT_ID, id)).into_iter().chain(numbers)
+        let summarized = (*summarized > 0).then(|| number(*summarized as u64));
+        let summarized = summarized.map(|count| (X_CONTEXT_SUMMARIZED, count));
+        id.map(|id| (X_CONTEXT_ID, id)).into_iter().chain(numbers).chain(summarized)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

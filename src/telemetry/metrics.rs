@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::process_collector::ProcessCollector;
 
 pub use self::admission::AdmissionMetrics;
-pub use self::contexts::{ContextMetrics, StoreCall, TurnEnd};
+pub use self::contexts::{ContextMetrics, StoreCall, SummaryEnd, TurnEnd};
 pub use self::credential::CredentialMetrics;
 
 use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
