@@ -3,6 +3,8 @@
 //! A body that comes in one piece is kept as that piece; others are joined in one buffer that
 //! grows with what arrives, never with what `content-length` promises.
 
+pub mod coding;
+
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};

@@ -38,6 +38,9 @@ const ROUTES: [(&str, Operation, Dialect); 12] = [
 /// Where a client learns what of the context protocol is spoken here.
 const PROTOCOL: &str = "/.well-known/context-protocol";
 
+/// The same in Protocol Buffers: what its messages are.
+const PROTO: &str = "/.well-known/context-protocol.proto";
+
 /// A served request: by its method and path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
@@ -53,6 +56,8 @@ pub enum Route<'a> {
     Context(contexts::Place),
     /// `GET /.well-known/context-protocol`, answered here and for everybody.
     Protocol,
+    /// `GET /.well-known/context-protocol.proto`, likewise.
+    Proto,
 }
 
 /// What is asked of a model, and how.
@@ -71,7 +76,7 @@ impl Route<'_> {
     pub fn dialect(&self, headers: &HeaderMap, path: &str) -> Dialect {
         match self {
             Route::Model(call) => call.dialect,
-            Route::Context(_) | Route::Protocol => Dialect::Chat,
+            Route::Context(_) | Route::Protocol | Route::Proto => Dialect::Chat,
             Route::Models | Route::OneModel(_) | Route::Capabilities => spoken(headers, path),
         }
     }
@@ -80,7 +85,7 @@ impl Route<'_> {
     pub const fn operation(&self) -> Operation {
         match self {
             Route::Model(call) => call.operation,
-            Route::Context(_) | Route::Protocol => Operation::Context,
+            Route::Context(_) | Route::Protocol | Route::Proto => Operation::Context,
             Route::Models | Route::OneModel(_) => Operation::Models,
             Route::Capabilities => Operation::Capabilities,
         }
@@ -98,9 +103,10 @@ pub fn find<'a>(method: &Method, uri: &'a Uri) -> Result<Route<'a>> {
         let place = |action| Route::Context(contexts::Place { id: id.into(), action });
         return action.map(place).ok_or_else(|| wrong_method(method, path));
     }
-    if path == PROTOCOL {
+    if let PROTOCOL | PROTO = path {
+        let route = if path == PROTO { Route::Proto } else { Route::Protocol };
         let is_get = *method == Method::GET;
-        return is_get.then_some(Route::Protocol).ok_or_else(|| wrong_method(method, path));
+        return is_get.then_some(route).ok_or_else(|| wrong_method(method, path));
     }
     let (route, allowed) = by_path(path, uri.query()).ok_or_else(|| {
         Error::new(
@@ -122,7 +128,7 @@ pub fn find<'a>(method: &Method, uri: &'a Uri) -> Result<Route<'a>> {
 
 /// The methods that a path takes, joined by commas; `None` where it is not served.
 pub fn allowed(path: &str) -> Option<String> {
-    if path == PROTOCOL {
+    if let PROTOCOL | PROTO = path {
         return Some(Method::GET.to_string());
     }
     if let Some((_, actions)) = path.strip_prefix("/v1").and_then(contexts::at) {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, VARY,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -11,26 +13,27 @@ use serde_json::json;
 
 use super::prepare::read_body;
 use super::reply::Reply;
+use crate::body::coding::Coding;
 use crate::config::snapshot::contexts::Contexts as Rules;
 use crate::config::snapshot::{Key as Caller, Model};
 use crate::context::ask::{self, Asked, CONTEXT_PROTOCOL, PROTOCOL_VERSION, X_CONTEXT_ID};
-use crate::context::delta::Delta;
+use crate::context::format::{self, Format, JSON_PATCH, MERGE_PATCH};
 use crate::context::message;
 use crate::context::resource::Shown;
 use crate::context::store::Key;
 use crate::context::turn::{Coming, Turn};
-use crate::context::{bounds, tokens};
+use crate::context::{Contexts, bounds, tokens};
 use crate::dialect::ir::Dialect;
 use crate::dialect::members::{Member, Members};
 use crate::dialect::splice::{ObjectEdit, Splice};
 use crate::error::{Error, Kind, Result};
-use crate::request::{Draft, is_media_type};
+use crate::request::Draft;
 use crate::route::contexts::{Action, Place};
 use crate::state::{Active, State};
 use crate::types::{Operation, Version};
 
-const JSON_PATCH: &str = "application/json-patch+json";
-const MERGE_PATCH: &str = "application/merge-patch+json";
+/// Shorter answers are not worth compressing, in bytes.
+const CODED_BYTES_MIN: usize = 512;
 
 /// What a request asks of a context.
 ///
@@ -125,39 +128,83 @@ pub async fn serve(
     }
     let request = session.req_header();
     let headers = request.headers.clone();
-    let asked_version = version_of(request.uri.query().unwrap_or_default())?;
+    let version = version_of(request.uri.query().unwrap_or_default())?;
     ask::check_protocol(&headers)?;
     let body = read_body(session, active).await?;
-    let (contexts, tenant) = (&state.contexts, caller.tenant.clone());
-    if place.action == Action::Create {
-        check_json(&headers)?;
-        let shown = contexts.create(tenant, &body, rules).await?;
-        return Ok(made(shown));
+    let action = place.action;
+    let asking = Asking { caller, place, version, headers: &headers, body: &body };
+    let answer = asking.carry_out(&state.contexts, rules).await?;
+    spoken(answer, &headers, action)
+}
+
+/// What is asked of a context.
+struct Asking<'a> {
+    caller: &'a Caller,
+    place: Place,
+    /// As the query names it.
+    version: Option<Version>,
+    headers: &'a HeaderMap,
+    body: &'a [u8],
+}
+
+impl Asking<'_> {
+    async fn carry_out(self, contexts: &Contexts, rules: &Rules) -> Result<Reply> {
+        let Self { caller, place, version, headers, body } = self;
+        let (tenant, action) = (caller.tenant.clone(), place.action);
+        let given = || Format::of(headers)?.read(body, action);
+        if action == Action::Create {
+            return Ok(made(contexts.create(tenant, &given()?, rules).await?));
+        }
+        let key = Key { tenant, id: ask::id(&place.id, "id")? };
+        let expected = expected(headers)?;
+        let shown = match action {
+            Action::Show => {
+                return Ok(read(contexts.show(&key, version, rules).await?, headers));
+            }
+            Action::Change => {
+                let delta = format::delta(headers, body, bounds(rules))?;
+                contexts.change(&key, expected, &delta, rules).await?
+            }
+            Action::Delete => contexts.delete(&key, expected, rules).await?,
+            Action::Versions => contexts.versions(&key, rules).await?,
+            Action::Rollback => contexts.rollback(&key, expected, &given()?, rules).await?,
+            Action::Fork | Action::Create => {
+                return Ok(made(contexts.fork(&key, &given()?, rules).await?));
+            }
+        };
+        let etag = (ETAG, etag(shown.version));
+        Ok(answer(200, [etag], shown.body))
     }
-    let key = Key { tenant, id: ask::id(&place.id, "id")? };
-    let expected = expected(&headers)?;
-    let shown = match place.action {
-        Action::Show => {
-            let shown = contexts.show(&key, asked_version, rules).await?;
-            return Ok(read(shown, &headers));
-        }
-        Action::Change => {
-            let delta = delta(&headers, &body, bounds(rules))?;
-            contexts.change(&key, expected, &delta, rules).await?
-        }
-        Action::Delete => contexts.delete(&key, expected, rules).await?,
-        Action::Versions => contexts.versions(&key, rules).await?,
-        Action::Rollback => {
-            check_json(&headers)?;
-            contexts.rollback(&key, expected, &body, rules).await?
-        }
-        Action::Fork | Action::Create => {
-            check_json(&headers)?;
-            return Ok(made(contexts.fork(&key, &body, rules).await?));
-        }
-    };
-    let etag = (ETAG, etag(shown.version));
-    Ok(answer(200, [etag], shown.body))
+}
+
+/// The answer in the format and the coding that the client wants.
+fn spoken(reply: Reply, headers: &HeaderMap, action: Action) -> Result<Reply> {
+    let vary = (VARY, HeaderValue::from_static("accept, accept-encoding"));
+    let mut reply = Reply { headers: [reply.headers, vec![vary]].concat(), ..reply };
+    if reply.body.is_empty() {
+        return Ok(reply);
+    }
+    let format = Format::accepted(headers);
+    if format != Format::Json {
+        let json = String::from_utf8_lossy(&reply.body).into_owned();
+        reply.body = format.write(json, action)?.into();
+        reply.headers.push((CONTENT_TYPE, HeaderValue::from_static(format.name())));
+    }
+    let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    let coding = Coding::accepted(format::weighed(accepted.unwrap_or_default()));
+    if let Some(coding) = coding.filter(|_| reply.body.len() >= CODED_BYTES_MIN) {
+        let text = "The gateway failed; the request id names the case in its log.";
+        let failed = |why| Error::new(Kind::Internal, text).because(why);
+        reply.body = coding.encode(&reply.body).map_err(failed)?.into();
+        reply.headers.push((CONTENT_ENCODING, HeaderValue::from_static(coding.name())));
+    }
+    Ok(reply)
+}
+
+/// The messages of Protocol Buffers, for everybody.
+pub fn proto() -> Reply {
+    let kind = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer(200, [kind], format::PROTO.to_owned())
 }
 
 /// What of the protocol is spoken here.
@@ -172,8 +219,9 @@ pub fn protocol(active: &Active) -> Reply {
         "versions": [PROTOCOL_VERSION],
         "enabled": rules.enabled,
         "delta_formats": [JSON_PATCH, MERGE_PATCH],
-        "serializations": ["application/json"],
-        "encodings": ["identity"],
+        "serializations": Format::ALL.map(Format::name),
+        "proto": "/.well-known/context-protocol.proto",
+        "encodings": Coding::ALL.map(Coding::name),
         "window_strategies": strategies,
         "limits": {
             "ttl_seconds": rules.ttl.as_secs(),
@@ -244,28 +292,6 @@ fn version_of(query: &str) -> Result<Option<Version>> {
     text.parse()
         .map(|version| Some(Version(version)))
         .map_err(|_| Error::new(Kind::InvalidBody, "`version` must be a number.").param("version"))
-}
-
-fn delta(headers: &HeaderMap, body: &[u8], bounds: crate::context::delta::Bounds) -> Result<Delta> {
-    match headers.get(CONTENT_TYPE) {
-        Some(value) if is_media_type(value, JSON_PATCH) => Delta::patch(body, bounds),
-        Some(value) if is_media_type(value, MERGE_PATCH) => Delta::merge(body),
-        _ => Err(unsupported(&format!("{JSON_PATCH} or {MERGE_PATCH}"))),
-    }
-}
-
-fn check_json(headers: &HeaderMap) -> Result<()> {
-    match headers.get(CONTENT_TYPE) {
-        Some(value) if !is_media_type(value, "application/json") => {
-            Err(unsupported("application/json"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn unsupported(right: &str) -> Error {
-    let text = format!("The content type is not read here: send {right}.");
-    Error::new(Kind::UnsupportedMediaType, text).param("Content-Type")
 }
 
 fn unreadable(why: &impl std::fmt::Display) -> Error {

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use ahash::RandomState;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
@@ -16,6 +16,7 @@ use super::exchange::{Context, Exchange};
 use super::reply::Reply;
 use crate::auth;
 use crate::body;
+use crate::body::coding::Coding;
 use crate::config::snapshot::{Balance, HashOn, Key};
 use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
@@ -42,8 +43,10 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let (active, now) = (state.active(), Utc::now());
     keep_alive(state, &active, session);
     let route = find_route(session.req_header(), ctx)?;
-    if route == Route::Protocol {
-        return Ok(Next::Reply(contexts::protocol(&active)));
+    match route {
+        Route::Protocol => return Ok(Next::Reply(contexts::protocol(&active))),
+        Route::Proto => return Ok(Next::Reply(contexts::proto())),
+        _ => {}
     }
     let caller = authenticate(session.req_header(), &active, ctx, now)?;
     let call = match route {
@@ -124,10 +127,17 @@ fn answer_here(route: &Route<'_>, active: &Active, caller: &Key, ctx: &Context) 
     Ok(Next::Reply(Reply::ok(body)))
 }
 
+/// The body, without the compression that it came in.
 pub async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
     let server = &active.snapshot.server;
-    let limits = body::Limits { bytes_max: server.body_bytes_max, timeout: server.body_timeout };
-    body::read(session, limits).await
+    let bytes_max = server.body_bytes_max;
+    let coding = session.get_header(CONTENT_ENCODING).map(Coding::of).transpose()?.flatten();
+    let limits = body::Limits { bytes_max, timeout: server.body_timeout };
+    let body = body::read(session, limits).await?;
+    match coding {
+        None => Ok(body),
+        Some(coding) => coding.decode(&body, bytes_max),
+    }
 }
 
 fn rewrite(
