@@ -128,6 +128,26 @@ pub enum Running {
     Refusal,
 }
 
+/// Text that has to be held until its block is complete, with little room left over: it stays for as
+/// long as the stream goes on.
+#[derive(Debug, Default)]
+pub struct Held(String);
+
+impl Held {
+    /// The text so far.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Adds to it. It grows by an eighth and not, as a `String` would, to twice its size.
+    pub fn push(&mut self, text: &str) {
+        if self.0.capacity() - self.0.len() < text.len() {
+            self.0.reserve_exact(text.len() + (self.0.len() / 8).max(64));
+        }
+        self.0.push_str(text);
+    }
+}
+
 impl Blocks {
     /// The blocks of a choice: none yet.
     pub const fn new(choice: u32) -> Self {
