@@ -18,6 +18,10 @@ pub const BLOCKS_MAX: u32 = 1024;
 /// The most choices of one stream (OpenAI's limit of `n`).
 pub const CHOICES_MAX: u32 = 128;
 
+/// The longest id of an answer, and name of its model, that is taken over, in bytes: some dialects
+/// repeat both in every event.
+pub const NAME_BYTES_MAX: usize = 256;
+
 /// What happens in a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event<'a> {
@@ -126,6 +130,19 @@ pub enum Running {
     Thinking,
     /// A refusal.
     Refusal,
+}
+
+impl Event<'_> {
+    /// The event without names that are too long: the gateway's own stand then.
+    pub fn shortly_named(self) -> Self {
+        let short = |name: &Text<'_>| name.len() <= NAME_BYTES_MAX;
+        match self {
+            Event::Start { id, model, usage } => {
+                Event::Start { id: id.filter(short), model: model.filter(short), usage }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Text that has to be held until its block is complete, with little room left over: it stays for as

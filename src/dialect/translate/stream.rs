@@ -142,13 +142,14 @@ impl StreamTranslator {
         let mut written = Losses::like(&self.losses);
         let mut refused = None;
         let mut sink = |event: Event<'_>| {
+            let event = event.shortly_named();
             if let Event::Usage(tokens) | Event::Start { usage: Some(tokens), .. } = &event {
                 *usage = Some(*tokens);
             }
             if refused.is_none() {
                 refused = writer.event(&event, &mut written, out).err();
             }
-            if event == Event::End {
+            if matches!(event, Event::End) {
                 *state = State::Ended;
             }
         };
@@ -268,6 +269,23 @@ mod tests {
             json!({"choices": [{"index": 0, "delta": {"annotations": [citation]}}]})
         };
         assert!(refused(Dialect::Chat, Dialect::Responses, cited));
+    }
+
+    #[test]
+    fn a_name_that_every_event_would_repeat_is_short() {
+        let chunk =
+            json!({"id": "x".repeat(300), "model": "y".repeat(300), "choices": [{"index": 0}]});
+        for to in Dialect::ALL {
+            let reply = Reply { id: "reply-1", created: 1, model: "demo" };
+            let options = StreamOptions { reply, include_usage: true, framing: Framing::Sse };
+            let mut translator = StreamTranslator::new(Dialect::Chat, to, &options);
+            let mut out = Vec::new();
+            translator.event(chunk.to_string().as_bytes(), &mut out);
+            translator.event(b"[DONE]", &mut out);
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains("reply-1") && text.contains("demo"), "{to:?}: {text}");
+            assert!(!text.contains("xxx") && !text.contains("yyy"), "{to:?}: {text}");
+        }
     }
 
     #[test]
