@@ -12,6 +12,7 @@ mod failure;
 mod held;
 mod losses;
 mod prepare;
+mod refusal;
 mod reply;
 mod request_id;
 
