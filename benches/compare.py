@@ -30,8 +30,8 @@ import peers
 import results
 
 CONNECTIONS = 64
-# More than connections, so that hardly a turn waits for the one before it.
-CONTEXTS = 500
+# More than connections, so that hardly a turn waits for the one before it; as many as a mix may have.
+CONTEXTS = 100
 
 
 @dataclasses.dataclass
