@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::HeaderValue;
+use tollgate::config::snapshot::contexts::Contexts;
 use tollgate::config::snapshot::platform::Platform;
 use tollgate::config::snapshot::prices::Prices;
 use tollgate::config::snapshot::terms::Terms;
@@ -74,6 +75,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         levels: vec![Level { targets: endpoints.iter().map(target).collect() }],
         balance,
         rewrite: Rewrite::default(),
+        window_tokens: None,
         losses: Policy::default(),
         retry: Retry {
             attempts_max: 3,
@@ -102,6 +104,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         },
         access_log: AccessLog::Off,
         reload: Reload { watch: false, interval: SECOND },
+        contexts: Contexts::default(),
         endpoints,
         models: HashMap::from([("chat".into(), Arc::new(model))]),
         keys: HashMap::new(),

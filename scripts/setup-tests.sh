@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs what the tests run beside the gateway: promtool, and the official SDKs for Python
+# Installs what the tests run beside the gateway: promtool, redis-server, and the official SDKs for Python
 # (target/venv) and Node (tests/sdk/node_modules), at the versions pinned in tests/sdk/.
 # What is already there is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/need.sh promtool=prometheus python3=python3 node=nodejs npm=npm
+scripts/need.sh promtool=prometheus redis-server=redis-server python3=python3 node=nodejs npm=npm
 # Debian splits this module off; a Python without it cannot make an environment.
 python3 -c 'import ensurepip' 2>/dev/null || scripts/need.sh ensurepip-module=python3-venv
 

@@ -39,6 +39,24 @@ pub enum Kind {
     UnknownModel,
     /// A parameter that the configuration refuses.
     ParameterRefused,
+    /// The context is not at the version that the client believes.
+    ContextConflict,
+    /// Another turn of the same context is under way.
+    ContextBusy,
+    /// The context is unknown, or another tenant's: both look the same to the caller.
+    ContextNotFound,
+    /// The conversation does not fit the model's window.
+    ContextTooLong,
+    /// A limit of what is kept would be exceeded.
+    ContextLimit,
+    /// The context is not at the version that `If-Match` names.
+    ContextPrecondition,
+    /// A version of the context protocol that is not spoken here.
+    ContextProtocol,
+    /// A JSON Patch or JSON Merge Patch that cannot be applied.
+    DeltaRefused,
+    /// The store of contexts does not work.
+    ContextStore,
     /// No provider of the model serves what is asked for.
     UnsupportedOperation,
     /// What the model's provider cannot be told, where the configuration refuses to leave it out.
@@ -87,6 +105,15 @@ impl Kind {
         Kind::MissingModel,
         Kind::UnknownModel,
         Kind::ParameterRefused,
+        Kind::ContextConflict,
+        Kind::ContextBusy,
+        Kind::ContextNotFound,
+        Kind::ContextTooLong,
+        Kind::ContextLimit,
+        Kind::ContextPrecondition,
+        Kind::ContextProtocol,
+        Kind::DeltaRefused,
+        Kind::ContextStore,
         Kind::UnsupportedOperation,
         Kind::Untranslatable,
         Kind::Unpriced,
@@ -108,16 +135,22 @@ impl Kind {
     pub const fn status(self) -> u16 {
         match self {
             Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => 401,
-            Kind::NotFound | Kind::UnknownModel => 404,
+            Kind::NotFound | Kind::UnknownModel | Kind::ContextNotFound => 404,
             Kind::MethodNotAllowed => 405,
             Kind::BodyTimeout => 408,
-            Kind::BodyTooLarge => 413,
+            Kind::ContextConflict | Kind::ContextBusy => 409,
+            Kind::ContextPrecondition => 412,
+            Kind::BodyTooLarge | Kind::ContextLimit => 413,
             Kind::UnsupportedMediaType => 415,
+            Kind::DeltaRefused => 422,
             Kind::InvalidBody
             | Kind::MissingModel
             | Kind::ParameterRefused
             | Kind::UnsupportedOperation
-            | Kind::Untranslatable => 400,
+            | Kind::Untranslatable
+            | Kind::ContextTooLong
+            | Kind::ContextProtocol => 400,
+            Kind::ContextStore => 503,
             Kind::Unpriced => 403,
             Kind::LimitExceeded
             | Kind::BeyondLimit
@@ -150,6 +183,15 @@ impl Kind {
             Kind::MissingModel => "missing_model",
             Kind::UnknownModel => "model_not_found",
             Kind::ParameterRefused => "parameter_refused",
+            Kind::ContextConflict => "context_conflict",
+            Kind::ContextBusy => "context_busy",
+            Kind::ContextNotFound => "context_not_found",
+            Kind::ContextTooLong => "context_too_long",
+            Kind::ContextLimit => "context_limit_exceeded",
+            Kind::ContextPrecondition => "context_precondition_failed",
+            Kind::ContextProtocol => "context_protocol_unsupported",
+            Kind::DeltaRefused => "context_delta_refused",
+            Kind::ContextStore => "context_store_unavailable",
             Kind::UnsupportedOperation => "unsupported_operation",
             Kind::Untranslatable => "untranslatable",
             Kind::Unpriced => "model_unpriced",
@@ -173,6 +215,8 @@ impl Kind {
     pub const fn may_pass_later(self) -> bool {
         match self {
             Kind::BodyTimeout
+            | Kind::ContextBusy
+            | Kind::ContextStore
             | Kind::LimitExceeded
             | Kind::UpstreamRateLimited
             | Kind::UpstreamUnreachable
@@ -193,6 +237,13 @@ impl Kind {
             | Kind::InvalidBody
             | Kind::MissingModel
             | Kind::ParameterRefused
+            | Kind::ContextConflict
+            | Kind::ContextNotFound
+            | Kind::ContextTooLong
+            | Kind::ContextLimit
+            | Kind::ContextPrecondition
+            | Kind::ContextProtocol
+            | Kind::DeltaRefused
             | Kind::UnsupportedOperation
             | Kind::Untranslatable
             | Kind::Unpriced
@@ -218,6 +269,14 @@ impl Kind {
             | Kind::InvalidBody
             | Kind::MissingModel
             | Kind::ParameterRefused
+            | Kind::ContextBusy
+            | Kind::ContextConflict
+            | Kind::ContextNotFound
+            | Kind::ContextTooLong
+            | Kind::ContextLimit
+            | Kind::ContextPrecondition
+            | Kind::ContextProtocol
+            | Kind::DeltaRefused
             | Kind::UnsupportedOperation
             | Kind::Untranslatable
             | Kind::ClientGone => "invalid_request_error",
@@ -226,7 +285,8 @@ impl Kind {
             Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => {
                 "rate_limit_error"
             }
-            Kind::UpstreamUnreachable
+            Kind::ContextStore
+            | Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout
             | Kind::UpstreamBroken
             | Kind::UpstreamCredential

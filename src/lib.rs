@@ -31,6 +31,7 @@ pub mod body;
 pub mod request;
 
 pub mod admission;
+pub mod context;
 
 pub mod upstream;
 

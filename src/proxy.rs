@@ -6,6 +6,7 @@
 
 mod attempt;
 mod bill;
+mod contexts;
 mod deadline;
 mod exchange;
 mod failure;

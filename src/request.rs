@@ -25,7 +25,7 @@ use crate::dialect::fields::FieldError;
 use crate::dialect::gemini::names;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::Dialect;
-use crate::dialect::members::{JsonError, Members};
+use crate::dialect::members::{JsonError, Member, Members};
 use crate::dialect::multipart::{self, Fields, MultipartError};
 use crate::dialect::openai::request::{
     BodyForm, Request as Wishes, RequestError, body_form, takes_stream_options,
@@ -147,6 +147,27 @@ impl<'a> Draft<'a> {
         match &self.form {
             Body::Json(wishes) => &wishes.model,
             Body::Multipart { model, .. } => model,
+        }
+    }
+
+    /// The same request with another body.
+    ///
+    /// # Errors
+    /// Those of [`Draft::read`].
+    pub fn with_body<'b>(&self, body: &'b Bytes) -> Result<Draft<'b>> {
+        Draft::read(self.call.clone(), Some(&self.content_type), body)
+    }
+
+    /// What is called for.
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// What the body of a chat says of a context, if anything.
+    pub fn context(&self) -> Option<&Member<'a>> {
+        match &self.form {
+            Body::Json(wishes) => wishes.members.get("context").filter(|member| !member.is_null()),
+            Body::Multipart { .. } => None,
         }
     }
 
@@ -312,7 +333,7 @@ fn read_multipart<'a>(content_type: &HeaderValue, body: &'a Bytes) -> Result<Bod
 }
 
 /// Whether a content type is this media type, whatever its parameters (RFC 9110, section 8.3.1).
-fn is_media_type(value: &HeaderValue, expected: &str) -> bool {
+pub fn is_media_type(value: &HeaderValue, expected: &str) -> bool {
     let value = value.as_bytes();
     let end = value.iter().position(|byte| *byte == b';').unwrap_or(value.len());
     value

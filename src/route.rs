@@ -1,5 +1,6 @@
 //! What a request asks for, and where it may go.
 
+pub mod contexts;
 pub mod path;
 mod platform;
 
@@ -34,6 +35,9 @@ const ROUTES: [(&str, Operation, Dialect); 12] = [
     ("/rerank", Operation::Rerank, Dialect::Chat),
 ];
 
+/// Where a client learns what of the context protocol is spoken here.
+const PROTOCOL: &str = "/.well-known/context-protocol";
+
 /// A served request: by its method and path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
@@ -45,6 +49,10 @@ pub enum Route<'a> {
     OneModel(&'a str),
     /// `GET /v1/capabilities`, answered here.
     Capabilities,
+    /// Everything below `/v1/contexts`, answered here.
+    Context(contexts::Place),
+    /// `GET /.well-known/context-protocol`, answered here and for everybody.
+    Protocol,
 }
 
 /// What is asked of a model, and how.
@@ -63,6 +71,7 @@ impl Route<'_> {
     pub fn dialect(&self, headers: &HeaderMap, path: &str) -> Dialect {
         match self {
             Route::Model(call) => call.dialect,
+            Route::Context(_) | Route::Protocol => Dialect::Chat,
             Route::Models | Route::OneModel(_) | Route::Capabilities => spoken(headers, path),
         }
     }
@@ -71,6 +80,7 @@ impl Route<'_> {
     pub const fn operation(&self) -> Operation {
         match self {
             Route::Model(call) => call.operation,
+            Route::Context(_) | Route::Protocol => Operation::Context,
             Route::Models | Route::OneModel(_) => Operation::Models,
             Route::Capabilities => Operation::Capabilities,
         }
@@ -83,6 +93,15 @@ impl Route<'_> {
 /// `NotFound` for a path that is not served, `MethodNotAllowed` for one that is.
 pub fn find<'a>(method: &Method, uri: &'a Uri) -> Result<Route<'a>> {
     let path = uri.path();
+    if let Some((id, actions)) = path.strip_prefix("/v1").and_then(contexts::at) {
+        let action = actions.iter().find(|(of, _)| of == method).map(|(_, action)| *action);
+        let place = |action| Route::Context(contexts::Place { id: id.into(), action });
+        return action.map(place).ok_or_else(|| wrong_method(method, path));
+    }
+    if path == PROTOCOL {
+        let is_get = *method == Method::GET;
+        return is_get.then_some(Route::Protocol).ok_or_else(|| wrong_method(method, path));
+    }
     let (route, allowed) = by_path(path, uri.query()).ok_or_else(|| {
         Error::new(
             Kind::NotFound,
@@ -96,17 +115,29 @@ pub fn find<'a>(method: &Method, uri: &'a Uri) -> Result<Route<'a>> {
         )
     })?;
     if *method != allowed {
-        return Err(Error::new(
-            Kind::MethodNotAllowed,
-            format!("`{}` takes {allowed}, not {}.", path, crate::error::excerpt(method.as_str())),
-        ));
+        return Err(wrong_method(method, path));
     }
     Ok(route)
 }
 
-/// The method that a path takes; `None` where it is not served.
-pub fn allowed(path: &str) -> Option<Method> {
-    by_path(path, None).map(|(_, method)| method)
+/// The methods that a path takes, joined by commas; `None` where it is not served.
+pub fn allowed(path: &str) -> Option<String> {
+    if path == PROTOCOL {
+        return Some(Method::GET.to_string());
+    }
+    if let Some((_, actions)) = path.strip_prefix("/v1").and_then(contexts::at) {
+        let methods: Vec<_> = actions.iter().map(|(method, _)| method.as_str()).collect();
+        return Some(methods.join(", "));
+    }
+    by_path(path, None).map(|(_, method)| method.to_string())
+}
+
+fn wrong_method(method: &Method, path: &str) -> Error {
+    let allowed = allowed(path).unwrap_or_default();
+    Error::new(
+        Kind::MethodNotAllowed,
+        format!("`{path}` takes {allowed}, not {}.", crate::error::excerpt(method.as_str())),
+    )
 }
 
 /// The dialect of a client whose path does not tell it, by what its SDK sends along.

@@ -29,6 +29,7 @@ use pingora::services::listening::Service;
 
 use crate::admin::{Admin, EndpointStatus};
 use crate::config::snapshot::{self, Snapshot};
+use crate::context::Contexts;
 use crate::proxy::Gateway;
 use crate::state::State;
 use crate::telemetry::access_log::AccessLog;
@@ -63,9 +64,11 @@ pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     let certificates = Arc::new(Certificates::load(&settings.listeners)?);
     let metrics = Arc::new(Metrics::new(settings.threads));
     let access_log = AccessLog::start(&snapshot.access_log, settings.threads, metrics.clone())?;
+    let contexts = Arc::new(Contexts::open(&snapshot.contexts.store, metrics.clone())?);
     let journal = snapshot.terms.journal.as_deref();
     let journal = journal.map(|path| Journal::start(path, metrics.clone())).transpose()?;
-    let state = State::new(snapshot, metrics, access_log, journal).map_err(io::Error::other)?;
+    let state = State::new(snapshot, metrics, access_log, contexts, journal);
+    let state = state.map_err(io::Error::other)?;
     state.restore_budgets()?;
     let state = Arc::new(state);
     let reloader = Arc::new(Reloader::new(file.to_owned(), state.clone(), certificates.clone()));

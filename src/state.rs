@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::admission::{Accounts, Ledger};
 use crate::config::snapshot::Snapshot;
+use crate::context::Contexts;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::types::MicroUsd;
@@ -36,6 +37,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// One line for each request.
     pub access_log: AccessLog,
+    /// Conversations that live here: survive reloads.
+    pub contexts: Arc<Contexts>,
     /// What each request used, on disk; `None` where none is kept.
     pub journal: Option<Journal>,
     /// Set once the listeners take connections and signals are heard.
@@ -54,6 +57,7 @@ impl State {
         snapshot: Snapshot,
         metrics: Arc<Metrics>,
         access_log: AccessLog,
+        contexts: Arc<Contexts>,
         journal: Option<Journal>,
     ) -> Result<Self, Unusable> {
         let registry = Arc::new(Registry::new(metrics.clone(), Instant::now()));
@@ -68,6 +72,7 @@ impl State {
             registry,
             metrics,
             access_log,
+            contexts,
             journal,
             serving: AtomicBool::new(false),
             draining: Arc::default(),

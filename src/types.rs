@@ -76,6 +76,40 @@ text_id! {
     EndpointId
 }
 
+text_id! {
+    /// A conversation's name, unique within its tenant.
+    ContextId
+}
+
+/// The state of a context: 1 at first, one more with every change.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub struct Version(pub u64);
+
+impl Version {
+    /// The version that follows.
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Tokens as an upstream counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tokens(pub u64);
@@ -159,6 +193,8 @@ pub enum Operation {
     Translation,
     /// `POST /v1/rerank`
     Rerank,
+    /// Everything below `/v1/contexts`
+    Context,
     /// `GET /v1/capabilities`
     Capabilities,
     /// `GET /v1/models` and `GET /v1/models/{id}`
@@ -178,6 +214,7 @@ impl Operation {
         Operation::Transcription,
         Operation::Translation,
         Operation::Rerank,
+        Operation::Context,
         Operation::Capabilities,
         Operation::Models,
     ];
@@ -195,6 +232,7 @@ impl Operation {
             Operation::Transcription => "transcription",
             Operation::Translation => "translation",
             Operation::Rerank => "rerank",
+            Operation::Context => "context",
             Operation::Capabilities => "capabilities",
             Operation::Models => "models",
         }

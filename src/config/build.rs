@@ -4,6 +4,7 @@
 //! built after any report is thrown away by the caller. Files and environment variables are read
 //! here, once, so that what was checked is what is used.
 
+mod contexts;
 mod credential;
 mod headers;
 mod key;
@@ -52,6 +53,18 @@ pub(super) struct Surroundings<'a> {
 impl Surroundings<'_> {
     fn path(&self, path: &Path) -> PathBuf {
         self.base_dir.join(path)
+    }
+
+    /// A directory that may be created: the one it lies in must be there.
+    fn new_directory(&self, path: &Path, spot: &Spot<'_>) -> PathBuf {
+        let path = self.path(path);
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if path.exists() && !path.is_dir() {
+            spot.refuse(format!("`{}` is not a directory", path.display()));
+        } else if parent.is_some_and(|parent| !parent.is_dir()) {
+            spot.refuse(format!("`{}` lies in no directory", path.display()));
+        }
+        path
     }
 
     /// A file that will be created: the directory must be there.
@@ -106,6 +119,7 @@ pub(super) fn build(
         server: server::server(&raw.server, &root.key("server"), around),
         access_log: access_log(&raw.access_log, &root.key("access_log"), around),
         reload: reload(&raw.reload, &root.key("reload")),
+        contexts: contexts::contexts(&raw.contexts, &root.key("contexts"), around),
         keys: key::keys(&raw.keys, root, &tenants),
         endpoints: providers.into_values().flatten().collect(),
         models,

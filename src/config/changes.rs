@@ -3,18 +3,62 @@
 
 use std::fmt::Debug;
 
+use super::snapshot::contexts::ContextStore;
 use super::snapshot::{Listener, Server, Snapshot};
 
 /// What differs between the running snapshot and a new one, and stays as it was until an upgrade:
 /// one sentence each. Everything else in a snapshot is reloadable.
 pub fn listener_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     let mut found = changes(&old.server, &new.server);
-    let (old, new) = (&old.terms.journal, &new.terms.journal);
-    if old != new {
-        found.push(format!("usage.journal: {old:?} stays in use, {new:?} needs an upgrade"));
+    let (journal, next) = (&old.terms.journal, &new.terms.journal);
+    if journal != next {
+        found.push(format!("usage.journal: {journal:?} stays in use, {next:?} needs an upgrade"));
+    }
+    let mut compare = Compare { section: "contexts", changes: &mut found };
+    for (name, of) in STORE {
+        compare.member(name, &of(&old.contexts.store), &of(&new.contexts.store));
     }
     found
 }
+
+/// What a store of contexts says under one of its keys, as text.
+type Said = fn(&ContextStore) -> Option<String>;
+
+/// The keys of a store of contexts.
+const STORE: [(&str, Said); 7] = [
+    ("store.memory_bytes_max", |store| match store {
+        ContextStore::Memory { bytes_max } => Some(bytes_max.to_string()),
+        _ => None,
+    }),
+    ("store.path", |store| match store {
+        ContextStore::Embedded { path, .. } => Some(path.display().to_string()),
+        _ => None,
+    }),
+    ("store.sync_ms", |store| match store {
+        ContextStore::Embedded { sync, .. } => Some(sync.as_millis().to_string()),
+        _ => None,
+    }),
+    // User and password stay out of it.
+    ("store.url", |store| match store {
+        ContextStore::Valkey { url, .. } => {
+            let url = url.expose();
+            Some(url.rsplit_once('@').map_or(url, |(_, server)| server).to_owned())
+        }
+        _ => None,
+    }),
+    ("store.prefix", |store| match store {
+        ContextStore::Valkey { prefix, .. } => Some(prefix.to_string()),
+        _ => None,
+    }),
+    ("store.timeout_ms", |store| match store {
+        ContextStore::Valkey { timeout, .. } => Some(timeout.as_millis().to_string()),
+        _ => None,
+    }),
+    ("store.lease_ms", |store| match store {
+        ContextStore::Valkey { lease, .. } => Some(lease.as_millis().to_string()),
+        _ => None,
+    }),
+];
 
 fn changes(old: &Server, new: &Server) -> Vec<String> {
     let mut changes = Vec::new();
@@ -35,7 +79,7 @@ fn changes(old: &Server, new: &Server) -> Vec<String> {
         upgrade_socket,
     } = old;
     let sockets = |listeners: &[Listener]| listeners.iter().map(socket).collect::<Vec<_>>();
-    let mut compare = Compare { changes: &mut changes };
+    let mut compare = Compare { section: "server", changes: &mut changes };
     compare.member("listeners", &sockets(listeners), &sockets(&new.listeners));
     compare.member("admin.address", &admin.address, &new.admin.address);
     compare.member("threads", threads, &new.threads);
@@ -54,14 +98,16 @@ fn changes(old: &Server, new: &Server) -> Vec<String> {
 }
 
 struct Compare<'a> {
+    section: &'static str,
     changes: &'a mut Vec<String>,
 }
 
 impl Compare<'_> {
     fn member<T: PartialEq + Debug>(&mut self, name: &str, old: &T, new: &T) {
         if old != new {
+            let section = self.section;
             self.changes
-                .push(format!("server.{name}: {old:?} stays in use, {new:?} needs an upgrade"));
+                .push(format!("{section}.{name}: {old:?} stays in use, {new:?} needs an upgrade"));
         }
     }
 }

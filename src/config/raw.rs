@@ -6,6 +6,7 @@
 //! marks what no message may quote, `x-upgrade` what a reload cannot change. Types that may hold a
 //! secret have no derived `Debug`.
 
+pub mod contexts;
 pub mod credential;
 pub mod health;
 pub mod owner;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::contexts::Contexts;
 use self::credential::Credential;
 use self::health::{Health, Passive};
 use self::owner::{Key, Tenant};
@@ -47,6 +49,9 @@ pub struct Raw {
     /// Retries that hold for every model that says nothing else.
     #[serde(default)]
     pub retry: Retry,
+    /// Conversations that live at the gateway: see docs/contexts.md.
+    #[serde(default)]
+    pub contexts: Contexts,
     /// Groups of model servers, by name.
     #[serde(default)]
     pub providers: BTreeMap<String, Provider>,
@@ -315,6 +320,8 @@ pub struct Model {
     /// What is changed in the body.
     #[serde(default)]
     pub rewrite: Rewrite,
+    /// The model's context window, in tokens: conversations that live at the gateway are cut to it. Default: none is known.
+    pub window_tokens: Option<u32>,
     /// How it is translated.
     #[serde(default)]
     pub translation: Translation,

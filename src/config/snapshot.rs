@@ -10,6 +10,8 @@ pub mod prompt;
 pub mod terms;
 pub mod tls;
 
+pub mod contexts;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,6 +43,8 @@ pub struct Snapshot {
     pub access_log: AccessLog,
     /// Watching the file.
     pub reload: Reload,
+    /// Conversations that live at the gateway.
+    pub contexts: contexts::Contexts,
     /// Every endpoint of every provider: by the provider's name, then in the order of the file.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// What clients may ask for.
@@ -231,6 +235,8 @@ pub struct Model {
     pub balance: Balance,
     /// What is changed in the body.
     pub rewrite: Rewrite,
+    /// The model's context window, in tokens.
+    pub window_tokens: Option<u32>,
     /// What is done about what a translation cannot carry.
     pub losses: Policy,
     /// Attempts and their bounds.

@@ -2,6 +2,7 @@
 //! what an answer, a stream and an error say, and the bodies that the gateway itself answers with.
 
 pub mod answer;
+pub mod capture;
 pub mod error;
 pub mod quirks;
 pub mod request;

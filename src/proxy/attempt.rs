@@ -20,8 +20,10 @@ use super::failure::NO_CREDENTIAL;
 use super::held::Hold;
 use super::losses;
 use super::refusal::Refusal;
+use crate::context::turn::Turn;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
+use crate::dialect::openai::capture::Capture;
 use crate::error::{Error, Kind};
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
@@ -85,6 +87,8 @@ pub struct Attempt {
     first_byte: Option<Duration>,
     response_bytes: u64,
     meter: Option<Meter>,
+    /// Gathers the answer of a turn.
+    capture: Option<Capture>,
 }
 
 impl Attempt {
@@ -108,6 +112,7 @@ impl Attempt {
             first_byte: None,
             response_bytes: 0,
             meter: None,
+            capture: None,
         })
     }
 
@@ -156,7 +161,10 @@ impl Attempt {
         let meter = Meter::of(response, &passage);
         *response = response_header(response, &meter, request_id);
         exchange.bill.quota_headers(response)?;
-        for (name, value) in losses::headers(&self.outgoing.losses) {
+        let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
+        self.capture = turn.and_then(|turn| capture(turn, response, &meter));
+        let of_turn = turn.into_iter().flat_map(|turn| turn.headers());
+        for (name, value) in losses::headers(&self.outgoing.losses).into_iter().chain(of_turn) {
             response.insert_header(name, value)?;
         }
         self.meter = Some(meter);
@@ -177,7 +185,12 @@ impl Attempt {
         let between_bytes = exchange.pool.model.timeouts.between_bytes;
         exchange.deadline.await_next_byte(between_bytes, Instant::now());
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end))
+        let told = self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end));
+        // What the client gets is a chat completion, whatever the upstream speaks.
+        if let (Some(capture), Some(turn), End::Fine) = (&mut self.capture, &exchange.turn, &told) {
+            turn.answered(capture.feed(body.as_deref().unwrap_or_default(), end));
+        }
+        told
     }
 
     /// What could not be carried so far, of the request and of the answer.
@@ -246,6 +259,16 @@ impl Attempt {
         self.pick.report(outcome, retry_after, now.into_std());
         record
     }
+}
+
+/// What gathers the answer of a turn, where it is to be kept.
+fn capture(turn: &Turn, response: &ResponseHeader, meter: &Meter) -> Option<Capture> {
+    let length = response.headers.get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    turn.wants_answer().then(|| match meter.is_stream() {
+        true => Capture::stream(turn.answer_bytes_max),
+        false => Capture::whole(length, turn.answer_bytes_max),
+    })
 }
 
 /// A target that serves what is asked (that one does was made sure of before), and what is sent to it.

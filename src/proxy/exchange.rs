@@ -21,11 +21,12 @@ use super::attempt::{self, Attempt};
 use super::bill::{Answer, Bill};
 use super::deadline::Deadline;
 use super::failure;
-use super::held::Hold;
+use super::held::{Hold, Wait};
 use super::losses;
 use super::reply;
 use super::request_id;
 use crate::config::snapshot::Key;
+use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
 use crate::error::{Error, Kind};
 use crate::request::Request;
@@ -101,6 +102,8 @@ pub struct Exchange {
     pub retry_after: Option<Duration>,
     /// The client's session, to be given back.
     pub hold: Option<Hold>,
+    /// The turn of a context that it is.
+    pub turn: Option<Arc<Turn>>,
 }
 
 impl Context {
@@ -136,8 +139,7 @@ impl Context {
 
     /// The request is ready: its session is held until the answer is complete.
     pub fn hold(&mut self, session: &mut Session, mut exchange: Exchange) {
-        exchange.hold =
-            Some(Hold::take(&mut session.downstream_session, exchange.deadline.clone()));
+        exchange.hold = Some(Hold::take(&mut session.downstream_session, Wait::of(&exchange)));
         self.exchange = Some(exchange);
     }
 
@@ -262,6 +264,11 @@ impl Context {
     /// Forgets the attempt under way: its connection was stale, and it did not count.
     pub fn discard_attempt(&mut self) {
         self.attempt = None;
+    }
+
+    /// Why a turn's answer could not be kept, if that is so; told once.
+    pub fn not_kept(&self) -> Option<Error> {
+        self.exchange.as_ref()?.turn.as_ref()?.failure()
     }
 
     /// The status of the attempt's answer, once one was passed on.

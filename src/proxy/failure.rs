@@ -48,6 +48,14 @@ pub fn proxy(
     if ctx.attempt.is_none() {
         return error;
     }
+    if let Some(failure) = ctx.not_kept() {
+        // The upstream did its work: the answer was there.
+        let status = ctx.answered_status().unwrap_or_default();
+        ctx.end_attempt(Outcome::Answered(status), None);
+        ctx.failure = Some(failure);
+        error.set_retry(false);
+        return error;
+    }
     if reused && went_stale(ctx, session, &error) {
         error.set_retry(true);
         return error;

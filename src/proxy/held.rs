@@ -30,11 +30,13 @@ use pingora::protocols::http::ServerSession as HttpSession;
 use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::time::sleep_until;
 
 use self::late::Late;
 use super::deadline::{Deadline, Timer};
+use super::exchange::Exchange;
+use crate::context::turn::Turn;
 
 /// What makes Pingora call `request_body_filter`, which puts the real body in its place.
 const REPLAY_MARK: &[u8] = b"x";
@@ -47,18 +49,36 @@ struct Slot {
     late: Late,
 }
 
+/// What a held session waits for.
+pub struct Wait {
+    deadline: Arc<Deadline>,
+    turn: Option<Arc<Turn>>,
+}
+
+impl Wait {
+    /// What the answer to this request waits for.
+    pub fn of(exchange: &Exchange) -> Self {
+        Self { deadline: exchange.deadline.clone(), turn: exchange.turn.clone() }
+    }
+}
+
 /// The way back from a held session.
 pub struct Hold(Arc<Slot>);
 
 impl Hold {
     /// Moves the client's session, whose body has been read to its end, into a [`Held`].
-    pub fn take(session: &mut HttpSession, deadline: Arc<Deadline>) -> Self {
+    pub fn take(session: &mut HttpSession, wait: Wait) -> Self {
         let slot = Arc::new(Slot::default());
         let placeholder = HttpSession::new_custom(Box::new(()));
         let inner = std::mem::replace(session, placeholder);
-        let timer = Timer::new(deadline);
-        let held =
-            Held { inner: Some(inner), slot: slot.clone(), timer, header: None, answered: false };
+        let held = Held {
+            inner: Some(inner),
+            slot: slot.clone(),
+            timer: Timer::new(wait.deadline),
+            turn: wait.turn,
+            header: None,
+            answered: false,
+        };
         *session = HttpSession::new_custom(Box::new(held));
         Hold(slot)
     }
@@ -89,6 +109,8 @@ struct Held {
     inner: Option<HttpSession>,
     slot: Arc<Slot>,
     timer: Timer,
+    /// Kept before the client sees the end of its answer.
+    turn: Option<Arc<Turn>>,
     /// A header that waits for its body.
     header: Option<Box<ResponseHeader>>,
     /// Whether the answer was written to its end.
@@ -152,6 +174,10 @@ impl CustomSession for Held {
     /// Writes what has come. While the client does not take it, nobody looks at the deadline in
     /// [`Self::read_body_or_idle`]; so the end of the whole request is waited for here.
     async fn response_duplex_vec(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
+        if let Some(turn) = &self.turn {
+            let kept = turn.settle().await;
+            kept.or_err(ErrorType::InternalError, "the turn's answer could not be kept")?;
+        }
         if self.slot.late.is_used() {
             tasks = late::in_order(tasks, &mut self.header, &self.slot.late)?;
             if tasks.is_empty() {

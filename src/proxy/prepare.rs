@@ -10,6 +10,7 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::bill::Bill;
+use super::contexts;
 use super::deadline::Deadline;
 use super::exchange::{Context, Exchange};
 use super::reply::Reply;
@@ -40,22 +41,41 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let (active, now) = (state.active(), Utc::now());
     keep_alive(state, &active, session);
     let route = find_route(session.req_header(), ctx)?;
+    if route == Route::Protocol {
+        return Ok(Next::Reply(contexts::protocol(&active)));
+    }
     let caller = authenticate(session.req_header(), &active, ctx, now)?;
-    let Route::Model(call) = route else { return answer_here(&route, &active, &caller, ctx) };
+    let call = match route {
+        Route::Model(call) => call,
+        Route::Context(place) => {
+            let answer = contexts::serve(state, &active, (&caller, place), session);
+            return Box::pin(answer).await.map(Next::Reply);
+        }
+        route => return answer_here(&route, &active, &caller, ctx),
+    };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
     let header = session.req_header();
-    let draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
+    let completed;
+    let mut draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
     let pool = route::resolve(&active.pools, &caller, draft.model())?;
     ctx.model = pool.metrics().cloned();
     if let Some(body) = draft.estimate(&pool.model)? {
-        return Ok(Next::Reply(Reply { body, is_estimated: true }));
+        return Ok(Next::Reply(Reply::estimate(body)));
     }
     draft.admit(&pool.model)?;
+    let mut turn = None;
+    if let Some(asked) = contexts::asked(&active.snapshot.contexts, header, &draft)? {
+        let begin = contexts::begin(state, &active, *asked, (&caller, &pool.model), &body);
+        let begun = Box::pin(begin).await?;
+        (turn, completed) = (Some(begun.0), begun.1);
+        draft = draft.with_body(&completed)?;
+    }
     let bill = Bill::open(&active, &caller, &pool, (&draft, header), now)?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
     let hash = hash(&pool, &request, &caller, header);
-    Ok(Next::Forward(Box::new(exchange((pool, bill), request, hash, ctx))))
+    let exchange = Exchange { turn, ..exchange((pool, bill), request, hash, ctx) };
+    Ok(Next::Forward(Box::new(exchange)))
 }
 
 /// The route, and from then on the dialect that the client is answered in.
@@ -100,10 +120,10 @@ fn answer_here(route: &Route<'_>, active: &Active, caller: &Key, ctx: &Context) 
         Route::Capabilities => capabilities::body(&route::reach(&active.pools, caller)),
         _ => models::list(ctx.dialect, &route::available(&active.pools, caller)),
     };
-    Ok(Next::Reply(Reply { body, is_estimated: false }))
+    Ok(Next::Reply(Reply::ok(body)))
 }
 
-async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
+pub async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> {
     let server = &active.snapshot.server;
     let limits = body::Limits { bytes_max: server.body_bytes_max, timeout: server.body_timeout };
     body::read(session, limits).await
@@ -155,5 +175,6 @@ fn exchange(
         stale_retried: false,
         retry_after: None,
         hold: None,
+        turn: None,
     }
 }

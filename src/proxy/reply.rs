@@ -24,6 +24,10 @@ const X_TOLLGATE_ESTIMATED: HeaderName = HeaderName::from_static("x-tollgate-est
 
 /// An answer made here.
 pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Headers beside those of every answer.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// JSON.
     pub body: Bytes,
     /// Whether it is a guess of the gateway's own: the client is told.
@@ -31,9 +35,22 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Writes the answer with status 200.
+    /// A JSON answer that went well.
+    pub fn ok(body: Bytes) -> Self {
+        Self { status: 200, headers: Vec::new(), body, is_estimated: false }
+    }
+
+    /// The gateway's own guess.
+    pub fn estimate(body: Bytes) -> Self {
+        Self { is_estimated: true, ..Self::ok(body) }
+    }
+
+    /// Writes the answer.
     pub async fn send(self, session: &mut Session, ctx: &mut Context) -> Result<()> {
-        let mut header = header(200, self.body.len(), ctx)?;
+        let mut header = header(self.status, self.body.len(), ctx)?;
+        for (name, value) in self.headers {
+            header.insert_header(name, value)?;
+        }
         if self.is_estimated {
             header.insert_header(X_TOLLGATE_ESTIMATED, "true")?;
         }
@@ -83,7 +100,7 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
         }
         Kind::MethodNotAllowed => {
             if let Some(allowed) = route::allowed(session.req_header().uri.path()) {
-                header.insert_header(ALLOW, allowed.as_str())?;
+                header.insert_header(ALLOW, allowed)?;
             }
         }
         Kind::BodyTooLarge | Kind::BodyTimeout => session.set_keepalive(None),

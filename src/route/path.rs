@@ -153,6 +153,7 @@ pub fn serves(operation: Operation, dialect: Dialect, platform: &Platform) -> bo
     let predicts = matches!(platform, Platform::Vertex { .. }) && dialect != Dialect::Chat;
     match operation {
         Operation::Chat => true,
+        Operation::Context => false,
         Operation::CountTokens => matches!(dialect, Dialect::Anthropic | Dialect::Gemini),
         Operation::Embedding => {
             !predicts && !matches!(dialect, Dialect::Anthropic | Dialect::Bedrock)

@@ -47,6 +47,9 @@ impl ShutdownSignalWatch for Watch {
             self.state.draining.store(true, Ordering::Relaxed);
             info!("leaving: {} requests in flight", self.state.metrics.in_flight());
         }
+        if matches!(signal, ShutdownSignal::GracefulUpgrade) {
+            self.state.contexts.leave();
+        }
         signal
     }
 }

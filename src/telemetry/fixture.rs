@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderValue, Method};
 use smallvec::smallvec;
 
+use crate::config::snapshot::contexts::Contexts;
 use crate::config::snapshot::platform::Platform;
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::terms::{KeyTerms, Terms};
@@ -101,6 +102,7 @@ pub(crate) fn snapshot(models: &[(&str, &[&str])]) -> Snapshot {
         access_log: AccessLog::Off,
         reload: Reload { watch: false, interval: Duration::from_secs(1) },
         models: models.iter().map(model).collect(),
+        contexts: Contexts::default(),
         endpoints: endpoints.into_values().collect(),
         keys: HashMap::new(),
         terms: Terms::default(),
@@ -169,6 +171,7 @@ fn model(alias: &str, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Model {
         levels: vec![Level { targets: endpoints.map(target).collect() }],
         balance: Balance::RoundRobin,
         rewrite: Rewrite::default(),
+        window_tokens: None,
         losses: Policy::default(),
         retry: Retry {
             attempts_max: 3,

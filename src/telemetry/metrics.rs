@@ -7,6 +7,7 @@
 
 mod admission;
 mod cells;
+mod contexts;
 mod credential;
 mod page;
 mod render;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::process_collector::ProcessCollector;
 
 pub use self::admission::AdmissionMetrics;
+pub use self::contexts::{ContextMetrics, StoreCall, TurnEnd};
 pub use self::credential::CredentialMetrics;
 
 use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
@@ -46,6 +48,8 @@ pub struct Metrics {
     revision: AtomicU64,
     reloads: Counts<{ slots::RELOADS.len() }>,
     lost_lines: Counts<{ slots::LOSSES.len() }>,
+    /// Conversations that live at the gateway.
+    pub contexts: ContextMetrics,
     /// What limits and budgets did.
     pub admission: AdmissionMetrics,
     process: ProcessCollector,
@@ -93,6 +97,7 @@ impl Metrics {
             revision: AtomicU64::new(0),
             reloads: Counts::default(),
             lost_lines: Counts::default(),
+            contexts: ContextMetrics::default(),
             admission: AdmissionMetrics::default(),
             process: ProcessCollector::for_self(),
         }

@@ -9,6 +9,7 @@ use http::HeaderValue;
 
 use super::pool::{Pick, Pool, Tried};
 use super::{LiveEndpoint, Pools, Registry};
+use crate::config::snapshot::contexts::Contexts;
 use crate::config::snapshot::platform::Platform;
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::terms::Terms;
@@ -88,6 +89,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         levels: levels.iter().map(level).collect(),
         balance,
         rewrite: Rewrite::default(),
+        window_tokens: None,
         losses: Policy::default(),
         retry: Retry {
             attempts_max: 3,
@@ -102,6 +104,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         server: server(),
         access_log: AccessLog::Off,
         reload: Reload { watch: false, interval: secs(1) },
+        contexts: Contexts::default(),
         endpoints,
         models: HashMap::from([(ALIAS.into(), Arc::new(model))]),
         keys: HashMap::new(),

@@ -127,6 +127,14 @@ impl Gateway {
         self.ready().await;
     }
 
+    /// Kills the process, as a power cut would, and starts another one in its place.
+    pub async fn crash(&mut self) {
+        self.process.signal("KILL");
+        eventually("the process to be gone", async || self.process.exit()).await;
+        self.process = Process::spawn(self.directory(), "restarted", &["run"]);
+        self.ready().await;
+    }
+
     /// Starts a process in the place of one that has left, and returns once it is ready.
     pub async fn restart(&mut self) {
         let left = eventually("the process to leave", async || self.process.exit()).await;

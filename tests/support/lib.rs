@@ -35,5 +35,6 @@ pub mod reply;
 pub mod tls;
 pub mod tools;
 pub mod upstream;
+pub mod valkey;
 pub mod wait;
 pub mod wire;

@@ -44,6 +44,9 @@ pub(super) fn model(
         ),
         balance: balance(raw, &spot),
         rewrite: rewrite::rewrite(&raw.rewrite, &spot.key("rewrite")),
+        window_tokens: raw.window_tokens.map(|tokens| {
+            limits::within(Some(tokens), 1, 1..=u32::MAX, &spot.key("window_tokens"))
+        }),
         losses: losses(raw.translation.losses),
         retry: limits::retry(&raw.retry, &spot.key("retry"), &general.retry),
         timeouts: limits::bounded(timeouts),

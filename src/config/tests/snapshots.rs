@@ -252,13 +252,18 @@ fn what_needs_an_upgrade_is_what_the_schema_marks() {
         "server: {listeners: [{address: '127.0.0.1:1', h2c: true}], admin: {address: '127.0.0.1:2'}, \
          threads: 3, work_stealing: false, listener_tasks: 2, upstream_keepalive_max: 9, \
          upstream_keepalive_seconds: 1, client_keepalive_seconds: 1, body_bytes_max: 1, \
-         body_timeout_ms: 1, drain_seconds: 1, pid_file: /tmp/a, upgrade_socket: /tmp/b}\nusage: {journal: /tmp/usage}",
+         body_timeout_ms: 1, drain_seconds: 1, pid_file: /tmp/a, upgrade_socket: /tmp/b}\n\
+         usage: {journal: /tmp/usage}\n\
+         contexts: {store: {path: /tmp/contexts, sync_ms: 5}}",
     );
     assert!(listener_changes(&old, &old).is_empty());
-    let changes = listener_changes(&old, &new);
+    let valkey = snapshot("contexts: {store: {url: {value: 'redis://h'}, prefix: p}}");
+    let mut changes = listener_changes(&old, &new);
+    changes.extend(listener_changes(&new, &valkey));
     let mut named: Vec<_> =
         changes.iter().map(|change| change.split([':', ',']).next().unwrap().to_owned()).collect();
     named.sort();
+    named.dedup();
     let keys = keys_of_the_schema();
     let marked = keys.iter().filter(|key| key.upgrade).map(|key| key.paths[0].clone());
     let marked: Vec<_> = marked.filter(|path| !path.contains("[]")).collect();

@@ -101,17 +101,24 @@ const fn class_of(kind: Kind) -> Class {
         Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
             Class::Authentication
         }
-        Kind::NotFound | Kind::UnknownModel => Class::NotFound,
-        Kind::BodyTooLarge => Class::TooLarge,
+        Kind::NotFound | Kind::UnknownModel | Kind::ContextNotFound => Class::NotFound,
+        Kind::BodyTooLarge | Kind::ContextLimit => Class::TooLarge,
         Kind::MethodNotAllowed
         | Kind::UnsupportedMediaType
         | Kind::BodyTimeout
         | Kind::InvalidBody
         | Kind::MissingModel
         | Kind::ParameterRefused
+        | Kind::ContextConflict
+        | Kind::ContextBusy
+        | Kind::ContextTooLong
+        | Kind::ContextPrecondition
+        | Kind::ContextProtocol
+        | Kind::DeltaRefused
         | Kind::UnsupportedOperation
         | Kind::Untranslatable
         | Kind::ClientGone => Class::InvalidRequest,
+        Kind::ContextStore => Class::Overloaded,
         Kind::Unpriced => Class::Permission,
         Kind::BudgetExceeded => Class::Billing,
         Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => Class::RateLimit,

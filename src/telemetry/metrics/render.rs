@@ -23,6 +23,7 @@ pub(super) fn families(metrics: &Metrics) -> Vec<MetricFamily> {
         endpoints(&mut page, &handles);
         credential::families(&mut page, handles.credentials.values().map(AsRef::as_ref));
     }
+    metrics.contexts.families(&mut page);
     // CPU, memory, descriptors, threads.
     page.extend(metrics.process.collect());
     page.into_families()

@@ -1,0 +1,247 @@
+//! Contexts in Valkey or Redis: for more than one gateway.
+//!
+//! A log is one hash, so that it moves and expires as a whole; a version is added by a script that
+//! compares the one before. Everything of a context lies in one slot of a cluster, everything of a
+//! tenant's account in another. A lease is a key with an expiry that its holder renews: a gateway that
+//! is killed in the middle of a turn frees the context when that has passed.
+
+mod lease;
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{AsyncCommands, Client, RedisError, Script};
+
+use self::lease::Held;
+use super::{Failure, Keep, Key, Lease, Limit, Stock, Store};
+use crate::context::log::{Entry, Log};
+use crate::types::{TenantId, Version};
+
+static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("valkey/append.lua")));
+static ACCOUNT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("valkey/account.lua")));
+
+/// What a Valkey store is told.
+pub struct Settings {
+    /// `redis://`, or `rediss://` for TLS; with user and password where they are needed.
+    pub url: String,
+    /// What every key begins with.
+    pub prefix: String,
+    /// How long a command may take.
+    pub timeout: Duration,
+    /// After this time a lease that is not renewed is free.
+    pub lease: Duration,
+}
+
+/// A store in Valkey.
+pub struct Valkey {
+    client: Client,
+    settings: Settings,
+    /// Made with the first command, which comes from within a runtime.
+    connection: OnceLock<ConnectionManager>,
+}
+
+/// What is known of a log without its entries.
+#[derive(Default)]
+struct Head {
+    version: Version,
+    created: Option<i64>,
+    bytes: usize,
+    entries: usize,
+}
+
+impl Valkey {
+    /// A store that connects when it is needed.
+    ///
+    /// # Errors
+    /// Where the URL is none.
+    pub fn new(settings: Settings) -> Result<Self, RedisError> {
+        let client = Client::open(settings.url.as_str())?;
+        Ok(Self { client, settings, connection: OnceLock::new() })
+    }
+
+    fn connection(&self) -> Result<ConnectionManager, Failure> {
+        if let Some(connection) = self.connection.get() {
+            return Ok(connection.clone());
+        }
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(1)
+            .set_connection_timeout(Some(self.settings.timeout))
+            .set_response_timeout(Some(self.settings.timeout));
+        let made = ConnectionManager::new_lazy_with_config(self.client.clone(), config);
+        let made = made.map_err(failed)?;
+        Ok(self.connection.get_or_init(|| made).clone())
+    }
+
+    /// A context's log. The braces keep a context's keys in one slot of a cluster.
+    fn log_key(&self, key: &Key) -> String {
+        format!("{}:{{{}}}:log", self.settings.prefix, name(key))
+    }
+
+    fn lease_key(&self, key: &Key) -> String {
+        format!("{}:{{{}}}:lease", self.settings.prefix, name(key))
+    }
+
+    fn account_keys(&self, tenant: &TenantId) -> [String; 3] {
+        let tenant = tenant.as_str();
+        ["expiry", "bytes", "sum"]
+            .map(|part| format!("{}:{{{}:{tenant}}}:{part}", self.settings.prefix, tenant.len()))
+    }
+
+    async fn head(&self, key: &Key) -> Result<Head, Failure> {
+        let fields = ["version", "created", "bytes", "entries"];
+        type Fields = (Option<u64>, Option<i64>, Option<usize>, Option<usize>);
+        let (version, created, bytes, entries): Fields =
+            self.connection()?.hmget(self.log_key(key), &fields).await.map_err(failed)?;
+        Ok(Head {
+            version: Version(version.unwrap_or_default()),
+            created,
+            bytes: bytes.unwrap_or_default(),
+            entries: entries.unwrap_or_default(),
+        })
+    }
+
+    /// Notes a context in its tenant's account, or asks whether it could be (`expires` is `None`).
+    async fn account(
+        &self,
+        key: &Key,
+        (now, expires): (i64, Option<i64>),
+        bytes: i64,
+        keep: &Keep,
+    ) -> Result<(), Failure> {
+        let mut script = ACCOUNT.prepare_invoke();
+        for name in self.account_keys(&key.tenant) {
+            script.key(name);
+        }
+        script.arg(now).arg(key.id.as_str());
+        script.arg(expires.map(|expires| expires.to_string()).unwrap_or_default());
+        script.arg(bytes).arg(keep.tenant_contexts_max).arg(keep.tenant_bytes_max);
+        match script.invoke_async::<i64>(&mut self.connection()?).await.map_err(failed)? {
+            1 => Err(Failure::Full(Limit::TenantContexts(keep.tenant_contexts_max))),
+            2 => Err(Failure::Full(Limit::TenantBytes(keep.tenant_bytes_max))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The log with this version added and its oldest ones folded; `None` where that is not due.
+    async fn folded(
+        &self,
+        key: &Key,
+        head: &Head,
+        entry: &Entry,
+        keep: &Keep,
+    ) -> Result<Option<Log>, Failure> {
+        if !Log::is_due(head.entries + 1, keep.versions_max) {
+            return Ok(None);
+        }
+        let Some(log) = self.read(key, entry.at).await? else { return Ok(None) };
+        let mut log = Arc::unwrap_or_clone(log);
+        log.push(entry.clone());
+        let is_folded = log.compact(keep.versions_max).is_some();
+        Ok(is_folded.then_some(log))
+    }
+}
+
+#[async_trait]
+impl Store for Valkey {
+    async fn read(&self, key: &Key, now: i64) -> Result<Option<Arc<Log>>, Failure> {
+        let fields: HashMap<String, Vec<u8>> =
+            self.connection()?.hgetall(self.log_key(key)).await.map_err(failed)?;
+        let number = |name| {
+            let text = fields.get(name).and_then(|value| std::str::from_utf8(value).ok());
+            text.and_then(|text| text.parse::<i64>().ok())
+        };
+        let (Some(created), Some(expires)) = (number("created"), number("expires")) else {
+            return Ok(None);
+        };
+        let mut entries: Vec<Entry> = Vec::with_capacity(fields.len());
+        for (_, value) in fields.iter().filter(|(name, _)| name.parse::<u64>().is_ok()) {
+            entries.push(rmp_serde::from_slice(value).map_err(failed)?);
+        }
+        entries.sort_unstable_by_key(|entry| entry.version);
+        let log = Log::new(created, expires, entries);
+        Ok(log.filter(|log| log.expires > now).map(Arc::new))
+    }
+
+    async fn append(&self, key: &Key, entry: Entry, keep: &Keep) -> Result<(), Failure> {
+        let head = self.head(key).await?;
+        if entry.version != head.version.next() {
+            return Err(conflict(head.version));
+        }
+        let bytes = head.bytes + entry.bytes();
+        if bytes > keep.context_bytes_max {
+            return Err(Failure::Full(Limit::ContextBytes(keep.context_bytes_max)));
+        }
+        let folded = self.folded(key, &head, &entry, keep).await?;
+        let (bytes, entries) = match &folded {
+            Some(log) => (log.bytes(), log.entries().len()),
+            None => (bytes, head.entries + 1),
+        };
+        let expires = keep.expires(entry.at);
+        self.account(key, (entry.at, Some(expires)), whole(bytes), keep).await?;
+        let written = folded.as_ref().and_then(|log| log.entries().last()).unwrap_or(&entry);
+        let mut script = APPEND.prepare_invoke();
+        script.key(self.log_key(key)).arg(head.version.0).arg(entry.version.0);
+        script.arg(encode(written)?).arg(head.created.unwrap_or(entry.at));
+        script.arg(expires).arg(bytes).arg(entries);
+        let first = folded.as_ref().and_then(|log| log.entries().first());
+        if let Some(first) = first {
+            script.arg(first.version.0).arg(encode(first)?);
+        }
+        match script.invoke_async::<i64>(&mut self.connection()?).await.map_err(failed)? {
+            -1 => Ok(()),
+            current => Err(conflict(Version(u64::try_from(current).unwrap_or_default()))),
+        }
+    }
+
+    async fn room(&self, key: &Key, base: Version, keep: &Keep) -> Result<(), Failure> {
+        // A context that is there has its place already.
+        if base > Version(0) {
+            return Ok(());
+        }
+        self.account(key, (crate::context::now(), None), 0, keep).await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<bool, Failure> {
+        let removed: u64 = self.connection()?.del(self.log_key(key)).await.map_err(failed)?;
+        self.account(key, (crate::context::now(), None), -1, &Keep::NOTHING).await?;
+        Ok(removed > 0)
+    }
+
+    async fn lease(&self, key: &Key, wait: Duration) -> Result<Option<Box<dyn Lease>>, Failure> {
+        let connection = self.connection()?;
+        let held = Held::take(connection, self.lease_key(key), self.settings.lease, wait).await?;
+        Ok(Some(Box::new(held)))
+    }
+
+    fn stock(&self) -> Option<Stock> {
+        None
+    }
+}
+
+/// A key's text: each part behind its length, so that no two keys have the same.
+fn name(key: &Key) -> String {
+    format!("{}:{}:{}", key.tenant.as_str().len(), key.tenant, key.id)
+}
+
+fn conflict(current: Version) -> Failure {
+    Failure::Conflict((current > Version(0)).then_some(current))
+}
+
+fn whole(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn encode(entry: &Entry) -> Result<Vec<u8>, Failure> {
+    rmp_serde::to_vec(entry).map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::Unavailable(format!("valkey: {error}"))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,118 @@
+//! The store in Valkey: what every store does, with a server of the test's own.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::{Settings, Valkey};
+use crate::context::store::tests::{KEEP, entry, key, suite};
+use crate::context::store::{Failure, Keep, Limit, Store};
+use crate::types::Version;
+
+/// A server in a directory of its own, reached over a socket there: no port is taken.
+pub struct Server {
+    child: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts a server.
+    pub fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--unixsocket", "socket"])
+            .current_dir(directory.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("redis-server: {error}: run `make setup-tests`"));
+        Self { child, directory }
+    }
+
+    /// A store there, under a prefix.
+    pub fn store(&self, prefix: &str) -> Valkey {
+        let socket = self.directory.path().join("socket");
+        let settings = Settings {
+            url: format!("redis+unix://{}", socket.display()),
+            prefix: prefix.to_owned(),
+            timeout: Duration::from_secs(10),
+            lease: Duration::from_secs(60),
+        };
+        Valkey::new(settings).unwrap()
+    }
+
+    /// Returns once it can be reached.
+    pub async fn ready(&self) {
+        let probe = key("probe", "probe");
+        while self.store("probe").read(&probe, 0).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn it_does_what_every_store_does() {
+    let server = Server::start();
+    server.ready().await;
+    let store = server.store("suite");
+    let now = crate::context::now();
+    suite(&store, now).await;
+    let keep = Keep { versions_max: 1, ..KEEP };
+    for version in 1..=9 {
+        store.append(&key("one", "a"), entry(version, now), &keep).await.unwrap();
+    }
+    let log = store.read(&key("one", "a"), now).await.unwrap().unwrap();
+    assert_eq!((log.entries().len(), log.latest().messages.len()), (1, 9));
+    // What has expired is gone, and off the account.
+    let few = Keep { tenant_contexts_max: 1, ttl: Duration::from_millis(1), ..KEEP };
+    store.append(&key("short", "a"), entry(1, now - 10), &few).await.unwrap();
+    assert!(store.read(&key("short", "a"), now).await.unwrap().is_none());
+    store.append(&key("short", "b"), entry(1, now), &few).await.unwrap();
+    let bytes = entry(1, now).bytes();
+    let little = Keep { tenant_bytes_max: bytes + 1, ..KEEP };
+    store.append(&key("little", "a"), entry(1, now), &little).await.unwrap();
+    let refused = store.append(&key("little", "a"), entry(2, now), &little).await;
+    assert_eq!(refused, Err(Failure::Full(Limit::TenantBytes(bytes + 1))));
+    store.remove(&key("little", "a")).await.unwrap();
+    store.append(&key("little", "b"), entry(1, now), &little).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_nodes_take_turns() {
+    let server = Server::start();
+    server.ready().await;
+    let (one, two) = (server.store("nodes"), server.store("nodes"));
+    let (key, now) = (key("t", "a"), crate::context::now());
+    let lease = one.lease(&key, Duration::ZERO).await.unwrap();
+    assert!(matches!(two.lease(&key, Duration::from_millis(1)).await, Err(Failure::Busy)));
+    one.append(&key, entry(1, now), &KEEP).await.unwrap();
+    drop(lease);
+    let _lease = two.lease(&key, Duration::from_secs(60)).await.unwrap();
+    let log = two.read(&key, now).await.unwrap().unwrap();
+    assert_eq!(log.version(), Version(1));
+    let late = one.append(&key, entry(1, now), &KEEP).await;
+    assert_eq!(late, Err(Failure::Conflict(Some(Version(1)))), "without a lease, versions tell");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        url: format!("redis+unix://{}", directory.path().join("socket").display()),
+        prefix: "x".to_owned(),
+        timeout: Duration::from_millis(100),
+        lease: Duration::from_secs(1),
+    };
+    let store = Valkey::new(settings).unwrap();
+    let read = store.read(&key("t", "a"), 0).await;
+    assert!(matches!(read, Err(Failure::Unavailable(_))), "{read:?}");
+    assert!(matches!(
+        store.lease(&key("t", "a"), Duration::ZERO).await,
+        Err(Failure::Unavailable(_))
+    ));
+}

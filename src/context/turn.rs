@@ -1,0 +1,398 @@
+//! One turn of a context: what is kept goes before what is new, and the answer is kept with both.
+//!
+//! A turn is atomic. It holds the context's lease from its beginning; its version is made when the
+//! answer is complete, before the client can see that it is ([`Turn::settle`] is awaited before the
+//! last piece is written). So a client that has its answer finds it in the context, on every node
+//! and after a crash, and a turn that fails in whatever way has changed nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderName, HeaderValue};
+
+use super::ask::{Asked, X_CONTEXT_ID, X_CONTEXT_VERSION};
+use super::delta::{self, Bounds, Delta};
+use super::log::{Change, Document, Entry, Log, NO_DATA};
+use super::message::{Message, OVERHEAD_BYTES};
+use super::store::{Failure, Keep, Key, Limit as StoreLimit};
+use super::window::{self, Limit, View};
+use super::{Contexts, HeldLease, Rules, bounds, error, expect, fresh_id, keep, now};
+use crate::config::snapshot::contexts::WindowStrategy;
+use crate::dialect::openai::capture::Gathered;
+use crate::error::{Error, Kind, Result};
+use crate::telemetry::metrics::TurnEnd;
+use crate::types::{TenantId, Version};
+
+const X_CONTEXT_MESSAGES: HeaderName = HeaderName::from_static("x-context-messages");
+const X_CONTEXT_TOKENS: HeaderName = HeaderName::from_static("x-context-tokens");
+const X_CONTEXT_DROPPED: HeaderName = HeaderName::from_static("x-context-dropped");
+
+/// What a request brings to its context.
+pub struct Coming {
+    /// Whose the context is.
+    pub tenant: TenantId,
+    /// The request's own messages.
+    pub messages: Vec<Message>,
+    /// The most tokens of the prompt, where there is a limit.
+    pub tokens_max: Option<u32>,
+}
+
+/// A turn that has begun, and its prompt.
+pub struct Begun {
+    /// Goes with the request.
+    pub turn: Turn,
+    /// The JSON array of the messages to send.
+    pub messages: String,
+}
+
+/// A turn on its way.
+pub struct Turn {
+    contexts: Arc<Contexts>,
+    key: Key,
+    keep: Keep,
+    facts: Facts,
+    /// The longest answer that is kept, in bytes.
+    pub answer_bytes_max: usize,
+    progress: Mutex<Progress>,
+}
+
+/// What the client is told of its turn.
+struct Facts {
+    /// The version that the turn makes, or reads.
+    version: Version,
+    /// Messages sent upstream.
+    messages: usize,
+    /// Their tokens, as estimated.
+    tokens: u32,
+    /// Messages that the window left out.
+    dropped: usize,
+}
+
+enum Progress {
+    /// The answer has not come.
+    Underway(Box<Pending>),
+    /// The answer is complete, or there will be none to keep.
+    Answered(Box<Pending>, std::result::Result<Message, Error>),
+    /// There is nothing to keep, or it is kept.
+    Over,
+    /// The answer could not be kept; what the client is told of it, until that is taken.
+    Failed(Option<Error>),
+}
+
+/// What a turn will add, without its answer.
+struct Pending {
+    change: Change,
+    _lease: HeldLease,
+}
+
+impl Contexts {
+    /// Begins a turn.
+    ///
+    /// # Errors
+    /// `ContextBusy`, `ContextConflict`, `ContextNotFound`, `ContextTooLong`, `ContextLimit`,
+    /// `DeltaRefused`, `ContextStore`: nothing has changed then.
+    pub async fn begin(
+        self: &Arc<Self>,
+        asked: Asked,
+        coming: Coming,
+        rules: &Rules,
+    ) -> Result<Begun> {
+        let id = asked.id.map_or_else(fresh_id, Ok)?;
+        let key = Key { tenant: coming.tenant, id };
+        let lease = match asked.read_only {
+            false => Some(self.lease(&key, rules.turn_wait).await?),
+            true => None,
+        };
+        let log = self.read(&key).await?;
+        let base = log.as_ref().map_or(Version(0), |log| log.version());
+        expect(&key, base, asked.version)?;
+        let changed = changed(log.as_deref(), &asked.deltas, bounds(rules))?;
+        let stored = stored(log.as_deref(), changed.as_ref());
+        let keep = keep(rules);
+        let messages = [stored, coming.messages.iter().collect()].concat();
+        if lease.is_some() {
+            check_room(&key, log.as_deref(), messages.len(), rules)?;
+            let room = self.store.room(&key, base, &keep).await;
+            room.map_err(|failure| error(&key, failure))?;
+        }
+        let fitting = Fitting {
+            tokens_max: coming.tokens_max,
+            strategy: asked.strategy.unwrap_or(rules.window.strategy),
+            keep_percent: rules.window.keep_percent,
+        };
+        let view = fitting.fit(&messages)?;
+        let prompt = joined(&messages, &view);
+        self.tell(&messages, coming.messages.len(), &view);
+        let facts = Facts {
+            version: if lease.is_some() { base.next() } else { base },
+            messages: messages.len() - view.dropped,
+            tokens: view.tokens,
+            dropped: view.dropped,
+        };
+        let progress = match lease {
+            None => {
+                self.metrics.contexts.turn(TurnEnd::ReadOnly);
+                Progress::Over
+            }
+            Some(lease) => {
+                let change = addition(base, changed, coming.messages);
+                Progress::Underway(Box::new(Pending { change, _lease: lease }))
+            }
+        };
+        let turn = Turn {
+            contexts: self.clone(),
+            key,
+            keep,
+            facts,
+            answer_bytes_max: rules.answer_bytes_max,
+            progress: Mutex::new(progress),
+        };
+        Ok(Begun { turn, messages: prompt })
+    }
+
+    /// Counts what the prompt has beyond the request's own messages, and what it lacks.
+    fn tell(&self, messages: &[&Message], own: usize, view: &View) {
+        let stored = messages.iter().zip(&view.kept).take(messages.len() - own);
+        let (mut bytes, mut dropped) = (0, 0);
+        for (message, kept) in stored {
+            match kept {
+                true => bytes += message.text.len(),
+                false => dropped += u64::from(message.tokens),
+            }
+        }
+        self.metrics.contexts.prompt(bytes, dropped);
+    }
+}
+
+impl Turn {
+    /// Whether the answer is to be gathered.
+    pub fn wants_answer(&self) -> bool {
+        matches!(*self.progress(), Progress::Underway(_))
+    }
+
+    /// The answer is there, or it is known that none will be.
+    pub fn answered(&self, gathered: Gathered) {
+        let answer = match gathered {
+            Gathered::Underway => return,
+            Gathered::Complete(text) => Message::read(&text),
+            // The client is told of it by other means, and the turn has changed nothing.
+            Gathered::Broken => return,
+            Gathered::TooLong => Err(too_long(&self.key, self.answer_bytes_max)),
+            Gathered::Unreadable => Err(unreadable()),
+        };
+        let mut progress = self.progress();
+        *progress = match std::mem::replace(&mut *progress, Progress::Over) {
+            Progress::Underway(pending) => Progress::Answered(pending, answer),
+            other => other,
+        };
+    }
+
+    /// Keeps the version of a turn whose answer is complete; does nothing before that, and nothing
+    /// a second time. When it returns, the version is kept and the next turn may begin.
+    ///
+    /// # Errors
+    /// Where the version could not be kept: [`Self::failure`] says why.
+    pub async fn settle(&self) -> std::result::Result<(), NotKept> {
+        let (mut pending, answer) = {
+            let mut progress = self.progress();
+            match std::mem::replace(&mut *progress, Progress::Over) {
+                Progress::Answered(pending, answer) => (pending, answer),
+                other => {
+                    *progress = other;
+                    return Ok(());
+                }
+            }
+        };
+        let kept = match answer {
+            Ok(answer) => {
+                pending.change.push(answer);
+                let entry =
+                    Entry { version: self.facts.version, at: now(), change: pending.change };
+                self.contexts.append(&self.key, entry, &self.keep).await
+            }
+            Err(error) => Err(error),
+        };
+        let end = if kept.is_ok() { TurnEnd::Committed } else { TurnEnd::Failed };
+        self.contexts.metrics.contexts.turn(end);
+        kept.map_err(|error| {
+            *self.progress() = Progress::Failed(Some(error));
+            NotKept
+        })
+    }
+
+    /// Why the version could not be kept, if that is so; told once.
+    pub fn failure(&self) -> Option<Error> {
+        match &mut *self.progress() {
+            Progress::Failed(error) => error.take(),
+            _ => None,
+        }
+    }
+
+    /// What the answer's header says of the turn.
+    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let number = |number: u64| HeaderValue::from(number);
+        let Facts { version, messages, tokens, dropped } = &self.facts;
+        let id = HeaderValue::from_str(self.key.id.as_str()).ok();
+        let numbers = [
+            (X_CONTEXT_VERSION, number(version.0)),
+            (X_CONTEXT_MESSAGES, number(*messages as u64)),
+            (X_CONTEXT_TOKENS, number(u64::from(*tokens))),
+            (X_CONTEXT_DROPPED, number(*dropped as u64)),
+        ];
+        id.map(|id| (X_CONTEXT_ID, id)).into_iter().chain(numbers)
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // No code that can panic runs under the lock, so there is nothing broken to see.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if matches!(*self.progress(), Progress::Underway(_) | Progress::Answered(..)) {
+            self.contexts.metrics.contexts.turn(TurnEnd::Abandoned);
+        }
+    }
+}
+
+/// A turn's version could not be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotKept;
+
+impl std::fmt::Display for NotKept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a turn's version could not be kept")
+    }
+}
+
+impl std::error::Error for NotKept {}
+
+impl Change {
+    fn push(&mut self, message: Message) {
+        match self {
+            Change::Whole(document) => document.messages.push(message),
+            Change::Append { messages, .. } => messages.push(message),
+        }
+    }
+}
+
+/// What the deltas make of the context; `None` where there are none.
+fn changed(log: Option<&Log>, deltas: &[Delta], bounds: Bounds) -> Result<Option<delta::Change>> {
+    if deltas.is_empty() {
+        return Ok(None);
+    }
+    let mut document = log.map_or_else(Document::empty, |log| log.latest().to_document());
+    let mut whole = false;
+    for delta in deltas {
+        match delta.apply(&document, bounds)? {
+            delta::Change::Data(data) => document.data = data,
+            delta::Change::Whole(changed) => {
+                whole = true;
+                document = changed;
+            }
+        }
+    }
+    let change =
+        if whole { delta::Change::Whole(document) } else { delta::Change::Data(document.data) };
+    Ok(Some(change))
+}
+
+/// The messages before the request's own.
+fn stored<'a>(log: Option<&'a Log>, changed: Option<&'a delta::Change>) -> Vec<&'a Message> {
+    match changed {
+        Some(delta::Change::Whole(document)) => document.messages.iter().collect(),
+        _ => log.map_or_else(Vec::new, |log| log.latest().messages),
+    }
+}
+
+/// The change that the turn makes, without its answer.
+fn addition(base: Version, changed: Option<delta::Change>, messages: Vec<Message>) -> Change {
+    match changed {
+        Some(delta::Change::Whole(mut document)) => {
+            document.messages.extend(messages);
+            Change::Whole(document)
+        }
+        Some(delta::Change::Data(data)) if base == Version(0) => {
+            Change::Whole(Document { messages, data })
+        }
+        Some(delta::Change::Data(data)) => Change::Append { messages, data: Some(data) },
+        None if base == Version(0) => Change::Whole(Document { messages, data: NO_DATA.into() }),
+        None => Change::Append { messages, data: None },
+    }
+}
+
+/// Refuses a turn whose answer could not be kept, before it costs anything.
+fn check_room(key: &Key, log: Option<&Log>, messages: usize, rules: &Rules) -> Result<()> {
+    // The answer is one more.
+    if messages >= rules.messages_max {
+        let text = format!(
+            "The context `{}` cannot grow: a context has at most {} messages.",
+            key.id, rules.messages_max
+        );
+        return Err(Error::new(Kind::ContextLimit, text).param("messages"));
+    }
+    let bytes = log.map_or(0, Log::bytes) + OVERHEAD_BYTES;
+    if bytes > rules.context_bytes_max {
+        let limit = StoreLimit::ContextBytes(rules.context_bytes_max);
+        return Err(error(key, Failure::Full(limit)));
+    }
+    Ok(())
+}
+
+/// How a prompt is made to fit.
+struct Fitting {
+    tokens_max: Option<u32>,
+    strategy: WindowStrategy,
+    keep_percent: u32,
+}
+
+impl Fitting {
+    fn fit(&self, messages: &[&Message]) -> Result<View> {
+        let whole = window::whole(messages);
+        let Some(tokens_max) = self.tokens_max.filter(|max| whole.tokens > *max) else {
+            return Ok(whole);
+        };
+        let limit = Limit { tokens_max, keep_percent: self.keep_percent };
+        let (view, advice) = match self.strategy {
+            WindowStrategy::None => (Err(whole.tokens), "Shorten it, or let old turns stay behind"),
+            WindowStrategy::OldestTurns => (
+                window::oldest_turns(messages, limit).map_err(|too_long| too_long.tokens),
+                "Its last turn alone, with what must stay, is too long",
+            ),
+        };
+        view.map_err(|tokens| {
+            let text = format!(
+                "The conversation has about {tokens} tokens, and {tokens_max} fit. {advice}."
+            );
+            Error::new(Kind::ContextTooLong, text).param("messages")
+        })
+    }
+}
+
+/// The messages that go, as a JSON array.
+fn joined(messages: &[&Message], view: &View) -> String {
+    let kept = || messages.iter().zip(&view.kept).filter(|(_, kept)| **kept).map(|(m, _)| &m.text);
+    let size: usize = kept().map(|text| text.len() + 1).sum();
+    let mut out = String::with_capacity(size + 2);
+    out.push('[');
+    for (index, text) in kept().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        out.push_str(text);
+    }
+    out.push(']');
+    out
+}
+
+fn too_long(key: &Key, bytes_max: usize) -> Error {
+    let text = format!(
+        "The answer cannot be kept in the context `{}`: it has more than {bytes_max} bytes.",
+        key.id
+    );
+    Error::new(Kind::ContextLimit, text)
+}
+
+fn unreadable() -> Error {
+    Error::new(Kind::UpstreamBroken, "The model's answer is no chat completion, and was not kept.")
+}

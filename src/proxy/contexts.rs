@@ -1,0 +1,274 @@
+//! Contexts in the request path: the turn of a chat, and what is asked of contexts themselves.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use serde_json::json;
+
+use super::prepare::read_body;
+use super::reply::Reply;
+use crate::config::snapshot::contexts::Contexts as Rules;
+use crate::config::snapshot::{Key as Caller, Model};
+use crate::context::ask::{self, Asked, CONTEXT_PROTOCOL, PROTOCOL_VERSION, X_CONTEXT_ID};
+use crate::context::delta::Delta;
+use crate::context::message;
+use crate::context::resource::Shown;
+use crate::context::store::Key;
+use crate::context::turn::{Coming, Turn};
+use crate::context::{bounds, tokens};
+use crate::dialect::ir::Dialect;
+use crate::dialect::members::{Member, Members};
+use crate::dialect::splice::{ObjectEdit, Splice};
+use crate::error::{Error, Kind, Result};
+use crate::request::{Draft, is_media_type};
+use crate::route::contexts::{Action, Place};
+use crate::state::{Active, State};
+use crate::types::{Operation, Version};
+
+const JSON_PATCH: &str = "application/json-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// What a request asks of a context.
+///
+/// # Errors
+/// Those of [`Asked::read`], and `InvalidBody` where a turn is asked for that is no chat completion.
+pub fn asked(
+    rules: &Rules,
+    header: &RequestHeader,
+    draft: &Draft<'_>,
+) -> Result<Option<Box<Asked>>> {
+    if !rules.enabled {
+        return Ok(None);
+    }
+    let call = draft.call();
+    if call.operation != Operation::Chat || call.dialect != Dialect::Chat {
+        let text = "A turn of a context is a POST to /v1/chat/completions.";
+        let named = header.headers.get(X_CONTEXT_ID);
+        let refused = || Err(Error::new(Kind::InvalidBody, text).param("X-Context-Id"));
+        return named.map_or(Ok(None), |_| refused());
+    }
+    let asked = Asked::read(&header.headers, draft.context(), bounds(rules))?;
+    Ok(asked.map(Box::new))
+}
+
+/// Begins a turn: the body that comes back has the whole prompt in place of the request's own
+/// messages, and no member `context`.
+///
+/// # Errors
+/// Those of `Contexts::begin`, and `InvalidBody` where there are no messages.
+pub async fn begin(
+    state: &State,
+    active: &Active,
+    asked: Asked,
+    (caller, model): (&Caller, &Model),
+    body: &Bytes,
+) -> Result<(Arc<Turn>, Bytes)> {
+    let members = Members::parse(body).map_err(|error| unreadable(&error))?;
+    let messages = members.get("messages").ok_or_else(no_messages)?;
+    let coming = Coming {
+        tenant: caller.tenant.clone(),
+        messages: message::read_all(messages.raw)?,
+        tokens_max: tokens_max(&members, model, &asked, active),
+    };
+    let begun = state.contexts.begin(asked, coming, &active.snapshot.contexts).await?;
+    Ok((Arc::new(begun.turn), completed(body, &members, &begun.messages)?))
+}
+
+/// The most tokens that the prompt's messages may have: what the client says, or the model's window
+/// less the answer and the tools, whichever is less.
+fn tokens_max(members: &Members<'_>, model: &Model, asked: &Asked, active: &Active) -> Option<u32> {
+    let count = |name| members.get(name).and_then(Member::count);
+    let answer = count("max_completion_tokens").or_else(|| count("max_tokens"));
+    let answer = answer.unwrap_or(u64::from(active.snapshot.contexts.window.answer_tokens));
+    let tools = members.get("tools").map_or(0, |tools| tokens::estimate(tools.raw));
+    let window = model.window_tokens.map(|window| {
+        window.saturating_sub(u32::try_from(answer).unwrap_or(u32::MAX)).saturating_sub(tools)
+    });
+    match (window, asked.tokens_max) {
+        (Some(window), Some(asked)) => Some(window.min(asked)),
+        (window, asked) => window.or(asked),
+    }
+}
+
+/// The body with these messages. What a history adds is copied once.
+fn completed(body: &Bytes, members: &Members<'_>, messages: &str) -> Result<Bytes> {
+    let mut edit = ObjectEdit::new(members);
+    edit.remove("context");
+    let mut splice = Splice::default();
+    splice.object(&edit).map_err(|error| unreadable(&error))?;
+    let rest = splice.apply(body);
+    let members = Members::parse(&rest).map_err(|error| unreadable(&error))?;
+    let place = members.get("messages").ok_or_else(no_messages)?.value();
+    let (before, behind) = (rest.get(..place.start), rest.get(place.end..));
+    let parts = [before.unwrap_or_default(), messages.as_bytes(), behind.unwrap_or_default()];
+    Ok(Bytes::from(parts.concat()))
+}
+
+/// Answers what is asked of a context.
+///
+/// # Errors
+/// Those of the operations in `context::resource`.
+pub async fn serve(
+    state: &State,
+    active: &Active,
+    (caller, place): (&Caller, Place),
+    session: &mut Session,
+) -> Result<Reply> {
+    let rules = &active.snapshot.contexts;
+    if !rules.enabled {
+        let text = "Contexts are not served here (`contexts.enabled`).";
+        return Err(Error::new(Kind::NotFound, text));
+    }
+    let request = session.req_header();
+    let headers = request.headers.clone();
+    let asked_version = version_of(request.uri.query().unwrap_or_default())?;
+    ask::check_protocol(&headers)?;
+    let body = read_body(session, active).await?;
+    let (contexts, tenant) = (&state.contexts, caller.tenant.clone());
+    if place.action == Action::Create {
+        check_json(&headers)?;
+        let shown = contexts.create(tenant, &body, rules).await?;
+        return Ok(made(shown));
+    }
+    let key = Key { tenant, id: ask::id(&place.id, "id")? };
+    let expected = expected(&headers)?;
+    let shown = match place.action {
+        Action::Show => {
+            let shown = contexts.show(&key, asked_version, rules).await?;
+            return Ok(read(shown, &headers));
+        }
+        Action::Change => {
+            let delta = delta(&headers, &body, bounds(rules))?;
+            contexts.change(&key, expected, &delta, rules).await?
+        }
+        Action::Delete => contexts.delete(&key, expected, rules).await?,
+        Action::Versions => contexts.versions(&key, rules).await?,
+        Action::Rollback => {
+            check_json(&headers)?;
+            contexts.rollback(&key, expected, &body, rules).await?
+        }
+        Action::Fork | Action::Create => {
+            check_json(&headers)?;
+            return Ok(made(contexts.fork(&key, &body, rules).await?));
+        }
+    };
+    let etag = (ETAG, etag(shown.version));
+    Ok(answer(200, [etag], shown.body))
+}
+
+/// What of the protocol is spoken here.
+pub fn protocol(active: &Active) -> Reply {
+    let rules = &active.snapshot.contexts;
+    let body = json!({
+        "protocol": "context",
+        "versions": [PROTOCOL_VERSION],
+        "enabled": rules.enabled,
+        "delta_formats": [JSON_PATCH, MERGE_PATCH],
+        "serializations": ["application/json"],
+        "encodings": ["identity"],
+        "window_strategies": ["oldest_turns", "none"],
+        "limits": {
+            "ttl_seconds": rules.ttl.as_secs(),
+            "turn_wait_ms": rules.turn_wait.as_millis() as u64,
+            "messages_max": rules.messages_max,
+            "versions_max": rules.versions_max,
+            "context_bytes_max": rules.context_bytes_max,
+            "delta_bytes_max": rules.delta_bytes_max,
+            "delta_operations_max": rules.delta_operations_max,
+            "answer_bytes_max": rules.answer_bytes_max,
+        },
+    });
+    answer(200, [], body.to_string())
+}
+
+fn made(shown: Shown) -> Reply {
+    let location = HeaderValue::from_str(&format!("/v1/contexts/{}", shown.id));
+    let location = location.ok().map(|location| (LOCATION, location));
+    let headers = [(ETAG, etag(shown.version))].into_iter().chain(location);
+    answer(201, headers, shown.body)
+}
+
+/// A context, or that the client has it already (RFC 9110, section 13.1.2).
+fn read(shown: Shown, headers: &HeaderMap) -> Reply {
+    let etag = etag(shown.version);
+    let known = headers.get(IF_NONE_MATCH).is_some_and(|known| *known == etag);
+    match known {
+        true => answer(304, [(ETAG, etag)], String::new()),
+        false => answer(200, [(ETAG, etag)], shown.body),
+    }
+}
+
+fn answer(
+    status: u16,
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    body: String,
+) -> Reply {
+    let protocol = (CONTEXT_PROTOCOL, HeaderValue::from_static(PROTOCOL_VERSION));
+    let headers = headers.into_iter().chain([protocol]).collect();
+    Reply { status, headers, ..Reply::ok(Bytes::from(body)) }
+}
+
+fn etag(version: Version) -> HeaderValue {
+    let text = HeaderValue::from_str(&format!("\"{version}\""));
+    text.unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// The version that `If-Match` names; `*` is any.
+fn expected(headers: &HeaderMap) -> Result<Option<Version>> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let number = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let version = number.and_then(|number| number.parse().ok()).map(Version);
+    version.map(Some).ok_or_else(|| {
+        let text = "`If-Match` must be an `ETag` of the context, such as `\"7\"`.";
+        Error::new(Kind::InvalidBody, text).param("If-Match")
+    })
+}
+
+/// The version that the query names.
+fn version_of(query: &str) -> Result<Option<Version>> {
+    let Some(text) = query.split('&').find_map(|pair| pair.strip_prefix("version=")) else {
+        return Ok(None);
+    };
+    text.parse()
+        .map(|version| Some(Version(version)))
+        .map_err(|_| Error::new(Kind::InvalidBody, "`version` must be a number.").param("version"))
+}
+
+fn delta(headers: &HeaderMap, body: &[u8], bounds: crate::context::delta::Bounds) -> Result<Delta> {
+    match headers.get(CONTENT_TYPE) {
+        Some(value) if is_media_type(value, JSON_PATCH) => Delta::patch(body, bounds),
+        Some(value) if is_media_type(value, MERGE_PATCH) => Delta::merge(body),
+        _ => Err(unsupported(&format!("{JSON_PATCH} or {MERGE_PATCH}"))),
+    }
+}
+
+fn check_json(headers: &HeaderMap) -> Result<()> {
+    match headers.get(CONTENT_TYPE) {
+        Some(value) if !is_media_type(value, "application/json") => {
+            Err(unsupported("application/json"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unsupported(right: &str) -> Error {
+    let text = format!("The content type is not read here: send {right}.");
+    Error::new(Kind::UnsupportedMediaType, text).param("Content-Type")
+}
+
+fn unreadable(why: &impl std::fmt::Display) -> Error {
+    Error::new(Kind::InvalidBody, format!("The request cannot be read: {why}."))
+}
+
+fn no_messages() -> Error {
+    let text = "A turn of a context needs `messages`: those that are new, or an empty array.";
+    Error::new(Kind::InvalidBody, text).param("messages")
+}
