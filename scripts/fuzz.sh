@@ -11,16 +11,14 @@ flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 flags+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
 flags+=" -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing"
 RUSTFLAGS="$flags" cargo build --locked --profile fuzz --target "$triple" --target-dir target/fuzz \
-    -p tollgate-fuzz --features libfuzzer --bins
+    -p tollgate-fuzz --features libfuzzer --bin libfuzzer
 
-bin=target/fuzz/$triple/fuzz
-targets=${FUZZ_TARGET:-$("$bin/seeds" target/fuzz-seeds)}
+all=$(cargo run --quiet --locked -p tollgate-fuzz --bin seeds -- target/fuzz-seeds)
 mkdir -p target/fuzz-found
-for target in $targets; do
-    "$bin/seeds" target/fuzz-seeds >/dev/null
+for target in ${FUZZ_TARGET:-$all}; do
     mkdir -p "target/fuzz-corpus/$target"
     echo "fuzzing $target for $seconds s"
-    TOLLGATE_FUZZ=$target "$bin/libfuzzer" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    TOLLGATE_FUZZ=$target "target/fuzz/$triple/fuzz/libfuzzer" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
         -artifact_prefix="target/fuzz-found/$target-" -print_final_stats=1 -verbosity=0 \
         "target/fuzz-corpus/$target" "target/fuzz-seeds/$target"
 done
