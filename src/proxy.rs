@@ -74,6 +74,7 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
+        ctx.back_off().await;
         ctx.start_attempt()
     }
 

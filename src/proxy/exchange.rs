@@ -96,6 +96,8 @@ pub struct Exchange {
     pub tried: Tried,
     /// Attempts that count.
     pub attempts_made: usize,
+    /// How long the next attempt waits before it begins.
+    pub backoff: Duration,
     /// Whether the one free retry of a connection gone stale was used.
     pub stale_retried: bool,
     /// The smallest `Retry-After` of the upstreams that failed.
@@ -141,6 +143,15 @@ impl Context {
     pub fn hold(&mut self, session: &mut Session, mut exchange: Exchange) {
         exchange.hold = Some(Hold::take(&mut session.downstream_session, Wait::of(&exchange)));
         self.exchange = Some(exchange);
+    }
+
+    /// Waits, where an endpoint that failed is to be asked again.
+    pub async fn back_off(&mut self) {
+        let wait = self.exchange.as_mut().map(|exchange| std::mem::take(&mut exchange.backoff));
+        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+            // Boxed: a timer would make the future of every request larger.
+            Box::pin(tokio::time::sleep(wait)).await;
+        }
     }
 
     /// Picks an endpoint and makes the attempt's body.

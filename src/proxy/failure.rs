@@ -152,18 +152,26 @@ fn conclude(
     let sent = ctx.status.is_some();
     let elapsed = ctx.started.elapsed();
     ctx.end_attempt(outcome, retry_after);
-    let Some(exchange) = &ctx.exchange else { return false };
+    let Some(exchange) = &mut ctx.exchange else { return false };
     let policy = &exchange.pool.model.retry;
+    let untried_left = exchange.tried.targets() < exchange.pool.len();
+    // Another endpoint can be asked at once.
+    let wait = match untried_left {
+        true => Duration::ZERO,
+        false => retry::backoff(policy.backoff, exchange.attempts_made, fastrand::f64()),
+    };
     let progress = Progress {
         attempts_made: exchange.attempts_made,
-        untried_left: exchange.tried.targets() < exchange.pool.len(),
+        untried_left,
         told_to_wait: retry_after.is_some(),
         bytes_sent_downstream: sent,
         elapsed,
+        wait,
         total: exchange.pool.model.timeouts.total,
     };
     let kind = match retry::decide(outcome, policy, progress) {
         Verdict::Again if exchange.pool.budget.withdraw(policy, Instant::now().into_std()) => {
+            exchange.backoff = wait;
             return true;
         }
         Verdict::Again => retry::kind(outcome),

@@ -1,6 +1,7 @@
 //! Everything between a request's header and its first attempt: one line a step, in order.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use ahash::RandomState;
 use bytes::Bytes;
@@ -173,6 +174,7 @@ fn exchange(
         tried: Tried::default(),
         attempts_made: 0,
         stale_retried: false,
+        backoff: Duration::ZERO,
         retry_after: None,
         hold: None,
         turn: None,
