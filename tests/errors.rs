@@ -1,8 +1,6 @@
 //! Errors from every provider's dialect to every client's: their class, their status, whether asking
 //! again helps, and when. The shapes as they are written are the golden matrix's (`tests/dialects.rs`).
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -28,6 +28,28 @@ fn credentials_that_are_fetched() {
             "3:89: providers.p.credential.azure.authority: is not the address of a web service, such as `https://login.microsoftonline.com`",
         ),
         (
+            "credential: {aws: {from: environment, region: r}}",
+            "3:23: providers.p.credential.aws: the environment variable `AWS_ACCESS_KEY_ID` is not set",
+        ),
+        (
+            "credential: {aws: {from: profile, region: r, file: /dev/null}}",
+            "3:23: providers.p.credential.aws: `/dev/null` holds no profile `default` with `aws_access_key_id` and `aws_secret_access_key`",
+        ),
+        (
+            "credential: {aws: {from: container, region: r}}",
+            "3:23: providers.p.credential.aws: the environment names no endpoint of a container (`AWS_CONTAINER_CREDENTIALS_FULL_URI`): set `url`",
+        ),
+        (
+            "credential: {aws: {from: instance}}",
+            "4:23: providers.p.endpoints[0].url: the host names no region of AWS: set `credential.aws.region`",
+        ),
+    ]);
+}
+
+#[test]
+fn credentials_of_workloads() {
+    check_provider(&[
+        (
             "credential: {google: {url: here}}",
             "3:32: providers.p.credential.google.url: is not the address of a web service, such as `https://login.microsoftonline.com`",
         ),
@@ -58,22 +80,6 @@ fn credentials_that_are_fetched() {
         (
             "credential: {aws: {token_file: x, role: r, region: r, url: here}}",
             "3:23: providers.p.credential.aws: the token service is not the address of a web service, such as `https://login.microsoftonline.com`",
-        ),
-        (
-            "credential: {aws: {from: environment, region: r}}",
-            "3:23: providers.p.credential.aws: the environment variable `AWS_ACCESS_KEY_ID` is not set",
-        ),
-        (
-            "credential: {aws: {from: profile, region: r, file: /dev/null}}",
-            "3:23: providers.p.credential.aws: `/dev/null` holds no profile `default` with `aws_access_key_id` and `aws_secret_access_key`",
-        ),
-        (
-            "credential: {aws: {from: container, region: r}}",
-            "3:23: providers.p.credential.aws: the environment names no endpoint of a container (`AWS_CONTAINER_CREDENTIALS_FULL_URI`): set `url`",
-        ),
-        (
-            "credential: {aws: {from: instance}}",
-            "4:23: providers.p.endpoints[0].url: the host names no region of AWS: set `credential.aws.region`",
         ),
     ]);
 }
