@@ -218,6 +218,8 @@ pub struct Retry {
     pub budget_percent: Option<u32>,
     /// Retries a second that are always allowed. Default 10.
     pub budget_min_per_second: Option<u32>,
+    /// The longest wait before an endpoint that failed is asked again by the same request, doubled each time, up to 32-fold; 0: none. Default 100.
+    pub backoff_ms: Option<u64>,
 }
 
 /// A group of model servers that are reached in the same way.

@@ -331,6 +331,8 @@ pub struct Retry {
     pub budget_percent: u32,
     /// … but this many a second always.
     pub budget_min_per_second: u32,
+    /// The longest wait before a failed endpoint is asked again, the first time.
+    pub backoff: Duration,
 }
 
 /// How long things may take.

@@ -18,7 +18,9 @@ use tokio::time::Instant;
 use super::bill::Answer;
 use super::exchange::Exchange;
 use super::failure::NO_CREDENTIAL;
+use super::held::Hold;
 use super::losses;
+use super::refusal::Refusal;
 use crate::context::turn::Turn;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
@@ -81,6 +83,8 @@ pub struct Attempt {
     pub reused: Option<bool>,
     /// The answer's status, once it is passed on.
     pub status: Option<u16>,
+    /// Set while a refusal's body is read, which ends the attempt.
+    pub refusal: Option<Refusal>,
     first_byte: Option<Duration>,
     response_bytes: u64,
     meter: Option<Meter>,
@@ -105,6 +109,7 @@ impl Attempt {
             started,
             reused: None,
             status: None,
+            refusal: None,
             first_byte: None,
             response_bytes: 0,
             meter: None,
@@ -165,6 +170,15 @@ impl Attempt {
         self.meter = Some(meter);
     }
 
+    /// A refusal's header has come, and its body is to be read: until then nothing goes to the client.
+    pub fn await_refusal(&self, exchange: &Exchange, response: &mut ResponseHeader) -> Result<()> {
+        exchange.hold.iter().for_each(Hold::wait);
+        let between_bytes = exchange.pool.model.timeouts.between_bytes;
+        exchange.deadline.await_next_byte(between_bytes, Instant::now());
+        *response = ResponseHeader::build_no_case(response.status, Some(1))?;
+        response.insert_header(CONTENT_LENGTH, 0)
+    }
+
     /// Bytes of the answer: counted, read along, and shortened where the client asked for less.
     pub fn bytes(&mut self, exchange: &Exchange, body: &mut Option<Bytes>, end: bool) -> End {
         let between_bytes = exchange.pool.model.timeouts.between_bytes;
@@ -187,6 +201,11 @@ impl Attempt {
             }
         }
         &self.outgoing.losses
+    }
+
+    /// When to ask again, where the answer's body tells it and no header does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.meter.as_ref().and_then(Meter::retry_after)
     }
 
     /// The upstream refused the credential: one that is fetched may be fetched anew.

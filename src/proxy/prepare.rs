@@ -1,6 +1,7 @@
 //! Everything between a request's header and its first attempt: one line a step, in order.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use ahash::RandomState;
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use crate::config::snapshot::{Balance, HashOn, Key};
 use crate::dialect::ir::Dialect;
 use crate::dialect::{capabilities, models};
 use crate::error::Result;
-use crate::request::{Draft, Request, Rewriting};
+use crate::request::{Draft, Request, Rewriting, assumed};
 use crate::route::{self, Route};
 use crate::state::{Active, State};
 use crate::upstream::{Pool, Tried};
@@ -55,10 +56,12 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
+    let (body, assumed) = assumed::with_model(call.operation, body);
     let header = session.req_header();
     let completed;
     let mut draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
-    let pool = route::resolve(&active.pools, &caller, draft.model())?;
+    let pool = route::resolve(&active.pools, &caller, draft.model())
+        .map_err(|error| assumed::explained(error, assumed))?;
     ctx.model = pool.metrics().cloned();
     if let Some(body) = draft.estimate(&pool.model)? {
         return Ok(Next::Reply(Reply::estimate(body)));
@@ -173,6 +176,7 @@ fn exchange(
         tried: Tried::default(),
         attempts_made: 0,
         stale_retried: false,
+        backoff: Duration::ZERO,
         retry_after: None,
         hold: None,
         turn: None,

@@ -178,6 +178,7 @@ fn model(alias: &str, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Model {
             statuses: vec![],
             budget_percent: 20,
             budget_min_per_second: 10,
+            backoff: Duration::ZERO,
         },
         timeouts: Timeouts {
             connect: second,

@@ -12,6 +12,7 @@ mod keeper;
 mod oauth;
 mod schedule;
 mod sigv4;
+mod sts;
 
 #[cfg(test)]
 mod tests;
