@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 use super::ask::{Asked, X_CONTEXT_ID, X_CONTEXT_VERSION};
 use super::delta::{self, Bounds, Delta};
 use super::log::{Change, Document, Entry, Log, NO_DATA};
-use super::message::{Message, OVERHEAD_BYTES};
+use super::message::{self, Message, OVERHEAD_BYTES};
 use super::store::{Failure, Keep, Key, Limit as StoreLimit};
 use super::window::{self, Limit, View};
 use super::{Contexts, HeldLease, Rules, bounds, error, expect, fresh_id, keep, now};
@@ -32,6 +32,8 @@ pub struct Coming {
     pub tenant: TenantId,
     /// The request's own messages.
     pub messages: Vec<Message>,
+    /// Whether results among them may name their calls by the function alone.
+    pub by_name: bool,
     /// The most tokens of the prompt, where there is a limit.
     pub tokens_max: Option<u32>,
 }
@@ -93,7 +95,7 @@ impl Contexts {
     pub async fn begin(
         self: &Arc<Self>,
         asked: Asked,
-        coming: Coming,
+        mut coming: Coming,
         rules: &Rules,
     ) -> Result<Begun> {
         let id = asked.id.map_or_else(fresh_id, Ok)?;
@@ -107,6 +109,9 @@ impl Contexts {
         expect(&key, base, asked.version)?;
         let changed = changed(log.as_deref(), &asked.deltas, bounds(rules))?;
         let stored = stored(log.as_deref(), changed.as_ref());
+        if coming.by_name {
+            message::answer_by_name(&stored, &mut coming.messages)?;
+        }
         let keep = keep(rules);
         let messages = [stored, coming.messages.iter().collect()].concat();
         if lease.is_some() {
@@ -394,5 +399,5 @@ fn too_long(key: &Key, bytes_max: usize) -> Error {
 }
 
 fn unreadable() -> Error {
-    Error::new(Kind::UpstreamBroken, "The model's answer is no chat completion, and was not kept.")
+    Error::new(Kind::UpstreamBroken, "The model's answer cannot be read, and was not kept.")
 }
