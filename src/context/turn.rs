@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderName, HeaderValue};
 
-use super::ask::{Asked, X_CONTEXT_ID, X_CONTEXT_VERSION};
+use super::ask::Asked;
 use super::delta::{self, Bounds, Delta};
+use super::facts::Facts;
 use super::log::{Change, Document, Entry, Log, NO_DATA};
 use super::message::{self, Message, OVERHEAD_BYTES};
 use super::store::{Failure, Keep, Key, Limit as StoreLimit};
@@ -21,10 +22,6 @@ use crate::dialect::openai::capture::Gathered;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::TurnEnd;
 use crate::types::{TenantId, Version};
-
-const X_CONTEXT_MESSAGES: HeaderName = HeaderName::from_static("x-context-messages");
-const X_CONTEXT_TOKENS: HeaderName = HeaderName::from_static("x-context-tokens");
-const X_CONTEXT_DROPPED: HeaderName = HeaderName::from_static("x-context-dropped");
 
 /// What a request brings to its context.
 pub struct Coming {
@@ -55,18 +52,6 @@ pub struct Turn {
     /// The longest answer that is kept, in bytes.
     pub answer_bytes_max: usize,
     progress: Mutex<Progress>,
-}
-
-/// What the client is told of its turn.
-struct Facts {
-    /// The version that the turn makes, or reads.
-    version: Version,
-    /// Messages sent upstream.
-    messages: usize,
-    /// Their tokens, as estimated.
-    tokens: u32,
-    /// Messages that the window left out.
-    dropped: usize,
 }
 
 enum Progress {
@@ -234,16 +219,7 @@ impl Turn {
 
     /// What the answer's header says of the turn.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let number = |number: u64| HeaderValue::from(number);
-        let Facts { version, messages, tokens, dropped } = &self.facts;
-        let id = HeaderValue::from_str(self.key.id.as_str()).ok();
-        let numbers = [
-            (X_CONTEXT_VERSION, number(version.0)),
-            (X_CONTEXT_MESSAGES, number(*messages as u64)),
-            (X_CONTEXT_TOKENS, number(u64::from(*tokens))),
-            (X_CONTEXT_DROPPED, number(*dropped as u64)),
-        ];
-        id.map(|id| (X_CONTEXT_ID, id)).into_iter().chain(numbers)
+        self.facts.headers(&self.key.id)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

@@ -1,5 +1,6 @@
 //! One try at one endpoint: its connection, its header and body, its answer.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -136,7 +137,7 @@ impl Attempt {
         exchange: &Exchange,
         response: &mut ResponseHeader,
         request_id: &HeaderValue,
-    ) -> Result<()> {
+    ) {
         let now = Instant::now();
         self.first_byte = Some(now.saturating_duration_since(self.started));
         let status = response.status.as_u16();
@@ -155,16 +156,14 @@ impl Attempt {
             },
         };
         let meter = Meter::of(response, &passage);
-        *response = response_header(response, &meter, request_id);
-        exchange.bill.quota_headers(response)?;
         let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
+        let own = iter::once((X_REQUEST_ID, request_id.clone()))
+            .chain(exchange.bill.quota_headers())
+            .chain(losses::headers(&self.outgoing.losses))
+            .chain(turn.into_iter().flat_map(|turn| turn.headers()));
+        *response = response_header(response, &meter, own);
         self.capture = turn.and_then(|turn| capture(turn, response, &meter, &passage));
-        let of_turn = turn.into_iter().flat_map(|turn| turn.headers());
-        for (name, value) in losses::headers(&self.outgoing.losses).into_iter().chain(of_turn) {
-            response.insert_header(name, value)?;
-        }
         self.meter = Some(meter);
-        Ok(())
     }
 
     /// Bytes of the answer: counted, read along, and shortened where the client asked for less.
@@ -331,16 +330,16 @@ pub fn request_header(
     Ok(parts.into())
 }
 
-/// The header that reaches the client. A stream's length is not known: events may be cut out; nor is
+/// The header that reaches the client: what it may see of the upstream's, and the gateway's own. A stream's length is not known: events may be cut out; nor is
 /// that of what is translated.
 fn response_header(
     upstream: &ResponseHeader,
     meter: &Meter,
-    request_id: &HeaderValue,
+    own: impl Iterator<Item = (HeaderName, HeaderValue)>,
 ) -> ResponseHeader {
     let length_is_unknown = meter.is_stream() || meter.waits();
     let media_type = meter.content_type();
-    let mut headers = HeaderMap::with_capacity(RESPONSE_HEADERS.len() + 2);
+    let mut headers = HeaderMap::with_capacity(RESPONSE_HEADERS.len() + 8);
     let mut has_length = false;
     for (name, value) in &upstream.headers {
         let is_length = name == CONTENT_LENGTH;
@@ -362,7 +361,7 @@ fn response_header(
     if let Some(media_type) = media_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
-    headers.insert(X_REQUEST_ID, request_id.clone());
+    headers.extend(own);
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = upstream.status;
     parts.version = upstream.version;

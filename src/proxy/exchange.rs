@@ -196,7 +196,7 @@ impl Context {
         let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) else {
             return Err(unprepared());
         };
-        attempt.answered(exchange, response, &self.request_id)?;
+        attempt.answered(exchange, response, &self.request_id);
         match &exchange.hold {
             Some(hold) if attempt.waits() => hold.wait(),
             _ => self.status = attempt.status,
