@@ -7,6 +7,7 @@
 
 pub mod ask;
 pub mod delta;
+mod facts;
 pub mod lease;
 pub mod log;
 pub mod message;

@@ -286,8 +286,8 @@ async fn turn(
     is_answered: bool,
 ) -> Result<()> {
     let messages = json!([{"role": "user", "content": said.to_string()}]).to_string();
-    let coming =
-        Coming { tenant: tenant.clone(), messages: read_all(&messages)?, tokens_max: None };
+    let (tenant, messages) = (tenant.clone(), read_all(&messages)?);
+    let coming = Coming { tenant, messages, by_name: false, tokens_max: None };
     let turn = contexts.begin(asked, coming, &rules()).await?.turn;
     if is_answered {
         let answer = json!({"role": "assistant", "content": said.to_string()}).to_string();

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderName, HeaderValue};
 
-use super::ask::{Asked, X_CONTEXT_ID, X_CONTEXT_VERSION};
+use super::ask::Asked;
 use super::delta::{self, Bounds, Delta};
+use super::facts::Facts;
 use super::log::{Change, Document, Entry, Log, NO_DATA};
-use super::message::{Message, OVERHEAD_BYTES};
+use super::message::{self, Message, OVERHEAD_BYTES};
 use super::store::{Failure, Keep, Key, Limit as StoreLimit};
 use super::window::{self, Limit, View};
 use super::{Contexts, HeldLease, Rules, bounds, error, expect, fresh_id, keep, now};
@@ -22,16 +23,14 @@ use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::TurnEnd;
 use crate::types::{TenantId, Version};
 
-const X_CONTEXT_MESSAGES: HeaderName = HeaderName::from_static("x-context-messages");
-const X_CONTEXT_TOKENS: HeaderName = HeaderName::from_static("x-context-tokens");
-const X_CONTEXT_DROPPED: HeaderName = HeaderName::from_static("x-context-dropped");
-
 /// What a request brings to its context.
 pub struct Coming {
     /// Whose the context is.
     pub tenant: TenantId,
     /// The request's own messages.
     pub messages: Vec<Message>,
+    /// Whether results among them may name their calls by the function alone.
+    pub by_name: bool,
     /// The most tokens of the prompt, where there is a limit.
     pub tokens_max: Option<u32>,
 }
@@ -53,18 +52,6 @@ pub struct Turn {
     /// The longest answer that is kept, in bytes.
     pub answer_bytes_max: usize,
     progress: Mutex<Progress>,
-}
-
-/// What the client is told of its turn.
-struct Facts {
-    /// The version that the turn makes, or reads.
-    version: Version,
-    /// Messages sent upstream.
-    messages: usize,
-    /// Their tokens, as estimated.
-    tokens: u32,
-    /// Messages that the window left out.
-    dropped: usize,
 }
 
 enum Progress {
@@ -93,7 +80,7 @@ impl Contexts {
     pub async fn begin(
         self: &Arc<Self>,
         asked: Asked,
-        coming: Coming,
+        mut coming: Coming,
         rules: &Rules,
     ) -> Result<Begun> {
         let id = asked.id.map_or_else(fresh_id, Ok)?;
@@ -107,6 +94,9 @@ impl Contexts {
         expect(&key, base, asked.version)?;
         let changed = changed(log.as_deref(), &asked.deltas, bounds(rules))?;
         let stored = stored(log.as_deref(), changed.as_ref());
+        if coming.by_name {
+            message::answer_by_name(&stored, &mut coming.messages)?;
+        }
         let keep = keep(rules);
         let messages = [stored, coming.messages.iter().collect()].concat();
         if lease.is_some() {
@@ -229,16 +219,7 @@ impl Turn {
 
     /// What the answer's header says of the turn.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let number = |number: u64| HeaderValue::from(number);
-        let Facts { version, messages, tokens, dropped } = &self.facts;
-        let id = HeaderValue::from_str(self.key.id.as_str()).ok();
-        let numbers = [
-            (X_CONTEXT_VERSION, number(version.0)),
-            (X_CONTEXT_MESSAGES, number(*messages as u64)),
-            (X_CONTEXT_TOKENS, number(u64::from(*tokens))),
-            (X_CONTEXT_DROPPED, number(*dropped as u64)),
-        ];
-        id.map(|id| (X_CONTEXT_ID, id)).into_iter().chain(numbers)
+        self.facts.headers(&self.key.id)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -394,5 +375,5 @@ fn too_long(key: &Key, bytes_max: usize) -> Error {
 }
 
 fn unreadable() -> Error {
-    Error::new(Kind::UpstreamBroken, "The model's answer is no chat completion, and was not kept.")
+    Error::new(Kind::UpstreamBroken, "The model's answer cannot be read, and was not kept.")
 }

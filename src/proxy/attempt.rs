@@ -22,10 +22,11 @@ use super::held::Hold;
 use super::losses;
 use super::refusal::Refusal;
 use crate::context::turn::Turn;
+use crate::dialect::gather::{Form, Gatherer};
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
-use crate::dialect::openai::capture::Capture;
 use crate::error::{Error, Kind};
+use crate::request::Request;
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
 use crate::types::TokenUsage;
@@ -89,7 +90,7 @@ pub struct Attempt {
     response_bytes: u64,
     meter: Option<Meter>,
     /// Gathers the answer of a turn.
-    capture: Option<Capture>,
+    capture: Option<Gatherer>,
 }
 
 impl Attempt {
@@ -166,7 +167,7 @@ impl Attempt {
             .chain(losses::headers(&self.outgoing.losses))
             .chain(turn.into_iter().flat_map(|turn| turn.headers()));
         *response = response_header(response, &meter, own);
-        self.capture = turn.and_then(|turn| capture(turn, response, &meter));
+        self.capture = turn.and_then(|turn| capture(turn, response, &meter, &passage));
         self.meter = Some(meter);
     }
 
@@ -185,7 +186,7 @@ impl Attempt {
         exchange.deadline.await_next_byte(between_bytes, Instant::now());
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         let told = self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end));
-        // What the client gets is a chat completion, whatever the upstream speaks.
+        // What the client gets is in its own dialect, whatever the upstream speaks.
         if let (Some(capture), Some(turn), End::Fine) = (&mut self.capture, &exchange.turn, &told) {
             turn.answered(capture.feed(body.as_deref().unwrap_or_default(), end));
         }
@@ -261,27 +262,33 @@ impl Attempt {
 }
 
 /// What gathers the answer of a turn, where it is to be kept.
-fn capture(turn: &Turn, response: &ResponseHeader, meter: &Meter) -> Option<Capture> {
+fn capture(
+    turn: &Turn,
+    response: &ResponseHeader,
+    meter: &Meter,
+    passage: &Passage<'_>,
+) -> Option<Gatherer> {
     let length = response.headers.get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    turn.wants_answer().then(|| match meter.is_stream() {
-        true => Capture::stream(turn.answer_bytes_max),
-        false => Capture::whole(length, turn.answer_bytes_max),
-    })
+    let Request { dialect, framing, .. } = *passage.request;
+    let form = if meter.is_stream() { Form::Stream(framing) } else { Form::Whole(length) };
+    let gatherer = || Gatherer::new(dialect, form, passage.reply, turn.answer_bytes_max);
+    turn.wants_answer().then(gatherer)
 }
 
 /// A target that serves what is asked (that one does was made sure of before), and what is sent to it.
 /// Where losses are refused, targets that would lose something are passed over; if all would, the
 /// request is refused.
 fn pick(exchange: &mut Exchange, now: Instant) -> std::result::Result<(Pick, Outgoing), Error> {
-    let Exchange { pool, request, hash, tried, .. } = exchange;
+    let Exchange { pool, request, hash, tried, losses, .. } = exchange;
     let mut refusal = None;
     for _ in 0..pool.len() {
         let pick = pool.pick(*hash, tried, now.into_std()).ok_or_else(nowhere)?;
         if !request.is_served_by(&pick.target().endpoint) {
             continue;
         }
-        let outgoing = request.outgoing(pick.target())?;
+        let mut outgoing = request.outgoing(pick.target())?;
+        outgoing.losses.extend(losses.iter().cloned());
         match losses::refused(&pool.model, &outgoing) {
             Some(error) => refusal = Some(error),
             None => return Ok((pick, outgoing)),

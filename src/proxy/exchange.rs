@@ -28,6 +28,7 @@ use super::request_id;
 use crate::config::snapshot::Key;
 use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Loss;
 use crate::error::{Error, Kind};
 use crate::request::Request;
 use crate::stream::{End, Meter};
@@ -106,6 +107,8 @@ pub struct Exchange {
     pub hold: Option<Hold>,
     /// The turn of a context that it is.
     pub turn: Option<Arc<Turn>>,
+    /// What the conversation could not carry, whoever is asked.
+    pub losses: Vec<Loss>,
 }
 
 impl Context {

@@ -67,17 +67,18 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
         return Ok(Next::Reply(Reply::estimate(body)));
     }
     draft.admit(&pool.model)?;
-    let mut turn = None;
+    let (mut turn, mut losses) = (None, Vec::new());
     if let Some(asked) = contexts::asked(&active.snapshot.contexts, header, &draft)? {
-        let begin = contexts::begin(state, &active, *asked, (&caller, &pool.model), &body);
+        let who = (&*caller, &*pool.model);
+        let begin = contexts::begin(state, &active, *asked, who, (&draft, &body));
         let begun = Box::pin(begin).await?;
-        (turn, completed) = (Some(begun.0), begun.1);
+        (turn, completed, losses) = (Some(begun.turn), begun.body, begun.losses);
         draft = draft.with_body(&completed)?;
     }
     let bill = Bill::open(&active, &caller, &pool, (&draft, header), now)?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
     let hash = hash(&pool, &request, &caller, header);
-    let exchange = Exchange { turn, ..exchange((pool, bill), request, hash, ctx) };
+    let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
     Ok(Next::Forward(Box::new(exchange)))
 }
 
@@ -180,5 +181,6 @@ fn exchange(
         retry_after: None,
         hold: None,
         turn: None,
+        losses: Vec::new(),
     }
 }
