@@ -250,6 +250,7 @@ impl Attempt {
             model: self.pick.target().model.clone(),
             outcome,
             translation,
+            at_home: self.pick.at_home(),
             reused: self.reused,
             first_byte: self.first_byte,
             total: now.saturating_duration_since(self.started),

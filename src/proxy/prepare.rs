@@ -18,6 +18,7 @@ use super::reply::Reply;
 use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
+use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
 use crate::dialect::{capabilities, models};
 use crate::error::Result;
@@ -77,7 +78,7 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     }
     let bill = Bill::open(&active, &caller, &pool, (&draft, header), now)?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
-    let hash = hash(&pool, &request, &caller, header);
+    let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
     let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
     Ok(Next::Forward(Box::new(exchange)))
 }
@@ -146,9 +147,18 @@ fn rewrite(
 }
 
 /// The value that a consistent hash goes by: the same in every process and after a restart.
-fn hash(pool: &Pool, request: &Request, caller: &Key, header: &RequestHeader) -> Option<u64> {
+fn hash(
+    pool: &Pool,
+    request: &Request,
+    (caller, turn): (&Key, Option<&Turn>),
+    header: &RequestHeader,
+) -> Option<u64> {
     static HASHER: LazyLock<RandomState> = LazyLock::new(|| RandomState::with_seeds(1, 2, 3, 4));
-    let Balance::ConsistentHash(on) = &pool.model.balance else { return None };
+    let on = match &pool.model.balance {
+        Balance::ConsistentHash(on) => on,
+        Balance::Context { .. } => return turn.map(|turn| HASHER.hash_one(turn.key())),
+        Balance::RoundRobin | Balance::LeastRequests | Balance::PeakEwma => return None,
+    };
     let key = caller.id.as_str().as_bytes();
     Some(match on {
         HashOn::Key => HASHER.hash_one(key),
