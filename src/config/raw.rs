@@ -319,6 +319,8 @@ pub struct Model {
     pub balance: Balance,
     /// For consistent_hash: `key`, `user` or `header:NAME`. Default key.
     pub hash_on: Option<String>,
+    /// For context: an endpoint keeps its contexts while it has at most this share of its part of the requests in flight. Default 125.
+    pub load_percent: Option<u32>,
     /// What is changed in the body.
     #[serde(default)]
     pub rewrite: Rewrite,
@@ -365,4 +367,6 @@ pub enum Balance {
     PeakEwma,
     /// The same endpoint for the same value of `hash_on`.
     ConsistentHash,
+    /// The same endpoint for the same context, unless it has too much to do.
+    Context,
 }

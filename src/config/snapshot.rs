@@ -284,6 +284,12 @@ pub enum Balance {
     PeakEwma,
     /// The same target for the same value, with few moves when targets change (ketama).
     ConsistentHash(HashOn),
+    /// The same target for the same context, while it has at most so many percent of its share of
+    /// the requests in flight; at least 100.
+    Context {
+        /// Of the share that its weight gives it.
+        load_percent: u32,
+    },
 }
 
 /// What a consistent hash is taken of; the caller's key where it is absent.

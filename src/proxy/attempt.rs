@@ -1,5 +1,6 @@
 //! One try at one endpoint: its connection, its header and body, its answer.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -21,10 +22,11 @@ use super::held::Hold;
 use super::losses;
 use super::refusal::Refusal;
 use crate::context::turn::Turn;
+use crate::dialect::gather::{Form, Gatherer};
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
-use crate::dialect::openai::capture::Capture;
 use crate::error::{Error, Kind};
+use crate::request::Request;
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
 use crate::types::TokenUsage;
@@ -88,7 +90,7 @@ pub struct Attempt {
     response_bytes: u64,
     meter: Option<Meter>,
     /// Gathers the answer of a turn.
-    capture: Option<Capture>,
+    capture: Option<Gatherer>,
 }
 
 impl Attempt {
@@ -140,7 +142,7 @@ impl Attempt {
         exchange: &Exchange,
         response: &mut ResponseHeader,
         request_id: &HeaderValue,
-    ) -> Result<()> {
+    ) {
         let now = Instant::now();
         self.first_byte = Some(now.saturating_duration_since(self.started));
         let status = response.status.as_u16();
@@ -159,16 +161,14 @@ impl Attempt {
             },
         };
         let meter = Meter::of(response, &passage);
-        *response = response_header(response, &meter, request_id);
-        exchange.bill.quota_headers(response)?;
         let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
-        self.capture = turn.and_then(|turn| capture(turn, response, &meter));
-        let of_turn = turn.into_iter().flat_map(|turn| turn.headers());
-        for (name, value) in losses::headers(&self.outgoing.losses).into_iter().chain(of_turn) {
-            response.insert_header(name, value)?;
-        }
+        let own = iter::once((X_REQUEST_ID, request_id.clone()))
+            .chain(exchange.bill.quota_headers())
+            .chain(losses::headers(&self.outgoing.losses))
+            .chain(turn.into_iter().flat_map(|turn| turn.headers()));
+        *response = response_header(response, &meter, own);
+        self.capture = turn.and_then(|turn| capture(turn, response, &meter, &passage));
         self.meter = Some(meter);
-        Ok(())
     }
 
     /// A refusal's header has come, and its body is to be read: until then nothing goes to the client.
@@ -186,7 +186,7 @@ impl Attempt {
         exchange.deadline.await_next_byte(between_bytes, Instant::now());
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         let told = self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end));
-        // What the client gets is a chat completion, whatever the upstream speaks.
+        // What the client gets is in its own dialect, whatever the upstream speaks.
         if let (Some(capture), Some(turn), End::Fine) = (&mut self.capture, &exchange.turn, &told) {
             turn.answered(capture.feed(body.as_deref().unwrap_or_default(), end));
         }
@@ -250,6 +250,7 @@ impl Attempt {
             model: self.pick.target().model.clone(),
             outcome,
             translation,
+            at_home: self.pick.at_home(),
             reused: self.reused,
             first_byte: self.first_byte,
             total: now.saturating_duration_since(self.started),
@@ -262,27 +263,33 @@ impl Attempt {
 }
 
 /// What gathers the answer of a turn, where it is to be kept.
-fn capture(turn: &Turn, response: &ResponseHeader, meter: &Meter) -> Option<Capture> {
+fn capture(
+    turn: &Turn,
+    response: &ResponseHeader,
+    meter: &Meter,
+    passage: &Passage<'_>,
+) -> Option<Gatherer> {
     let length = response.headers.get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    turn.wants_answer().then(|| match meter.is_stream() {
-        true => Capture::stream(turn.answer_bytes_max),
-        false => Capture::whole(length, turn.answer_bytes_max),
-    })
+    let Request { dialect, framing, .. } = *passage.request;
+    let form = if meter.is_stream() { Form::Stream(framing) } else { Form::Whole(length) };
+    let gatherer = || Gatherer::new(dialect, form, passage.reply, turn.answer_bytes_max);
+    turn.wants_answer().then(gatherer)
 }
 
 /// A target that serves what is asked (that one does was made sure of before), and what is sent to it.
 /// Where losses are refused, targets that would lose something are passed over; if all would, the
 /// request is refused.
 fn pick(exchange: &mut Exchange, now: Instant) -> std::result::Result<(Pick, Outgoing), Error> {
-    let Exchange { pool, request, hash, tried, .. } = exchange;
+    let Exchange { pool, request, hash, tried, losses, .. } = exchange;
     let mut refusal = None;
     for _ in 0..pool.len() {
         let pick = pool.pick(*hash, tried, now.into_std()).ok_or_else(nowhere)?;
         if !request.is_served_by(&pick.target().endpoint) {
             continue;
         }
-        let outgoing = request.outgoing(pick.target())?;
+        let mut outgoing = request.outgoing(pick.target())?;
+        outgoing.losses.extend(losses.iter().cloned());
         match losses::refused(&pool.model, &outgoing) {
             Some(error) => refusal = Some(error),
             None => return Ok((pick, outgoing)),
@@ -343,16 +350,16 @@ pub fn request_header(
     Ok(parts.into())
 }
 
-/// The header that reaches the client. A stream's length is not known: events may be cut out; nor is
+/// The header that reaches the client: what it may see of the upstream's, and the gateway's own. A stream's length is not known: events may be cut out; nor is
 /// that of what is translated.
 fn response_header(
     upstream: &ResponseHeader,
     meter: &Meter,
-    request_id: &HeaderValue,
+    own: impl Iterator<Item = (HeaderName, HeaderValue)>,
 ) -> ResponseHeader {
     let length_is_unknown = meter.is_stream() || meter.waits();
     let media_type = meter.content_type();
-    let mut headers = HeaderMap::with_capacity(RESPONSE_HEADERS.len() + 2);
+    let mut headers = HeaderMap::with_capacity(RESPONSE_HEADERS.len() + 8);
     let mut has_length = false;
     for (name, value) in &upstream.headers {
         let is_length = name == CONTENT_LENGTH;
@@ -374,7 +381,7 @@ fn response_header(
     if let Some(media_type) = media_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
-    headers.insert(X_REQUEST_ID, request_id.clone());
+    headers.extend(own);
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = upstream.status;
     parts.version = upstream.version;

@@ -28,6 +28,7 @@ use super::request_id;
 use crate::config::snapshot::Key;
 use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Loss;
 use crate::error::{Error, Kind};
 use crate::request::Request;
 use crate::stream::{End, Meter};
@@ -106,6 +107,8 @@ pub struct Exchange {
     pub hold: Option<Hold>,
     /// The turn of a context that it is.
     pub turn: Option<Arc<Turn>>,
+    /// What the conversation could not carry, whoever is asked.
+    pub losses: Vec<Loss>,
 }
 
 impl Context {
@@ -208,7 +211,7 @@ impl Context {
         if attempt.refusal.is_some() {
             return attempt.await_refusal(exchange, response);
         }
-        attempt.answered(exchange, response, &self.request_id)?;
+        attempt.answered(exchange, response, &self.request_id);
         match &exchange.hold {
             Some(hold) if attempt.waits() => hold.wait(),
             _ => self.status = attempt.status,

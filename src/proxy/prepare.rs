@@ -18,6 +18,7 @@ use super::reply::Reply;
 use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
+use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
 use crate::dialect::{capabilities, models};
 use crate::error::Result;
@@ -67,17 +68,18 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
         return Ok(Next::Reply(Reply::estimate(body)));
     }
     draft.admit(&pool.model)?;
-    let mut turn = None;
+    let (mut turn, mut losses) = (None, Vec::new());
     if let Some(asked) = contexts::asked(&active.snapshot.contexts, header, &draft)? {
-        let begin = contexts::begin(state, &active, *asked, (&caller, &pool.model), &body);
+        let who = (&*caller, &*pool.model);
+        let begin = contexts::begin(state, &active, *asked, who, (&draft, &body));
         let begun = Box::pin(begin).await?;
-        (turn, completed) = (Some(begun.0), begun.1);
+        (turn, completed, losses) = (Some(begun.turn), begun.body, begun.losses);
         draft = draft.with_body(&completed)?;
     }
     let bill = Bill::open(&active, &caller, &pool, (&draft, header), now)?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
-    let hash = hash(&pool, &request, &caller, header);
-    let exchange = Exchange { turn, ..exchange((pool, bill), request, hash, ctx) };
+    let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
+    let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
     Ok(Next::Forward(Box::new(exchange)))
 }
 
@@ -145,9 +147,18 @@ fn rewrite(
 }
 
 /// The value that a consistent hash goes by: the same in every process and after a restart.
-fn hash(pool: &Pool, request: &Request, caller: &Key, header: &RequestHeader) -> Option<u64> {
+fn hash(
+    pool: &Pool,
+    request: &Request,
+    (caller, turn): (&Key, Option<&Turn>),
+    header: &RequestHeader,
+) -> Option<u64> {
     static HASHER: LazyLock<RandomState> = LazyLock::new(|| RandomState::with_seeds(1, 2, 3, 4));
-    let Balance::ConsistentHash(on) = &pool.model.balance else { return None };
+    let on = match &pool.model.balance {
+        Balance::ConsistentHash(on) => on,
+        Balance::Context { .. } => return turn.map(|turn| HASHER.hash_one(turn.key())),
+        Balance::RoundRobin | Balance::LeastRequests | Balance::PeakEwma => return None,
+    };
     let key = caller.id.as_str().as_bytes();
     Some(match on {
         HashOn::Key => HASHER.hash_one(key),
@@ -180,5 +191,6 @@ fn exchange(
         retry_after: None,
         hold: None,
         turn: None,
+        losses: Vec::new(),
     }
 }

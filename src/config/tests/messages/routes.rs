@@ -293,15 +293,23 @@ fn models() {
     check_model(&[
         (
             "balance: fastest",
-            "5:14: models[\"gpt-4.1\"].balance: no choice `fastest`: there are `round_robin`, `least_requests`, `peak_ewma`, `consistent_hash`",
+            "5:14: models[\"gpt-4.1\"].balance: no choice `fastest`: there are `round_robin`, `least_requests`, `peak_ewma`, `consistent_hash`, `context`",
         ),
         (
             "balance: [key]",
-            "5:14: models[\"gpt-4.1\"].balance: must be text, not a list: one of `round_robin`, `least_requests`, `peak_ewma`, `consistent_hash`",
+            "5:14: models[\"gpt-4.1\"].balance: must be text, not a list: one of `round_robin`, `least_requests`, `peak_ewma`, `consistent_hash`, `context`",
         ),
         (
             "hash_on: key",
             "5:14: models[\"gpt-4.1\"].hash_on: has no effect: it is for `balance: consistent_hash`",
+        ),
+        (
+            "load_percent: 150",
+            "5:19: models[\"gpt-4.1\"].load_percent: has no effect: it is for `balance: context`",
+        ),
+        (
+            "balance: context\n    load_percent: 99",
+            "6:19: models[\"gpt-4.1\"].load_percent: must be from 100 to 10000, not 99",
         ),
         (
             "balance: consistent_hash\n    hash_on: tenant",
