@@ -122,29 +122,31 @@ impl Contexts {
             dropped: prompt.dropped,
             summarized: prompt.summarized,
         };
-        let progress = match lease {
-            None => {
-                self.metrics.contexts.turn(TurnEnd::ReadOnly);
-                Progress::Over
-            }
-            Some(lease) => {
-                let change = addition(base, changed, coming.messages);
-                Progress::Underway(Box::new(Pending {
-                    change,
-                    wanted: prompt.wanted,
-                    _lease: lease,
-                }))
-            }
-        };
+        let pending = lease.map(|lease| Pending {
+            change: addition(base, changed, coming.messages),
+            wanted: prompt.wanted,
+            _lease: lease,
+        });
         let turn = Turn {
             contexts: self.clone(),
             key,
             keep,
             facts,
             answer_bytes_max: rules.answer_bytes_max,
-            progress: Mutex::new(progress),
+            progress: Mutex::new(self.progress(pending)),
         };
         Ok(Begun { turn, messages: prompt.text })
+    }
+
+    /// Where a turn begins: one that keeps nothing is over.
+    fn progress(&self, pending: Option<Pending>) -> Progress {
+        match pending {
+            Some(pending) => Progress::Underway(Box::new(pending)),
+            None => {
+                self.metrics.contexts.turn(TurnEnd::ReadOnly);
+                Progress::Over
+            }
+        }
     }
 }
 
