@@ -6,12 +6,15 @@
 //! do with contexts apart from turns is in [`resource`]. Nothing here knows a session or an upstream.
 
 pub mod ask;
+pub mod conversations;
 pub mod delta;
 mod facts;
 pub mod lease;
 pub mod log;
 pub mod message;
 pub mod resource;
+pub mod responses;
+mod start;
 pub mod store;
 pub mod tokens;
 pub mod turn;
@@ -34,6 +37,9 @@ use crate::config::snapshot::contexts::{ContextStore, Contexts as Rules};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::{Metrics, StoreCall};
 use crate::types::{ContextId, Version};
+
+/// What a client is told of a fault of the gateway's own.
+const FAILED: &str = "The gateway failed; the request id names the case in its log.";
 
 /// When a client may ask again that met another turn, or a store that was not there.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -162,10 +168,8 @@ fn now() -> i64 {
 /// An id that nobody has yet: 128 random bits.
 fn fresh_id() -> Result<ContextId> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        let text = "The gateway failed; the request id names the case in its log.";
-        Error::new(Kind::Internal, text).because(error.to_string())
-    })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(Kind::Internal, FAILED).because(error.to_string()))?;
     Ok(format!("ctx_{}", hex::encode(bytes)).as_str().into())
 }
 

@@ -9,6 +9,7 @@ mod bill;
 mod contexts;
 mod deadline;
 mod exchange;
+mod faces;
 mod failure;
 mod held;
 mod losses;

@@ -186,13 +186,26 @@ impl<'a> Draft<'a> {
     /// Makes sure that one of the model's providers can be asked.
     ///
     /// # Errors
-    /// `UnsupportedOperation`, and `ParameterRefused` for what nobody here keeps state for.
+    /// `UnsupportedOperation`.
     pub fn admit(&self, model: &Model) -> Result<()> {
-        let Call { operation, dialect, .. } = self.call;
-        if let (Dialect::Responses, Body::Json(wishes)) = (dialect, &self.form) {
-            refuse_state(&wishes.members)?;
+        route::admit(model, self.call.operation, self.call.dialect)
+    }
+
+    /// Refuses what a Responses request says only to a server that keeps state, where nobody did
+    /// what it says.
+    ///
+    /// # Errors
+    /// `ParameterRefused`.
+    pub fn refuse_state(&self) -> Result<()> {
+        self.of_responses().map_or(Ok(()), refuse_state)
+    }
+
+    /// The members of a Responses request; `None` for any other.
+    pub fn of_responses(&self) -> Option<&Members<'a>> {
+        match &self.form {
+            Body::Json(wishes) if self.call.dialect == Dialect::Responses => Some(&wishes.members),
+            _ => None,
         }
-        route::admit(model, operation, dialect)
     }
 
     /// Applies the rules.

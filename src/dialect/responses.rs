@@ -6,6 +6,8 @@
 
 pub mod answer;
 mod event;
+pub mod items;
+pub mod naming;
 pub mod request_reader;
 pub mod request_writer;
 pub mod stream_reader;

@@ -23,6 +23,8 @@ use crate::context::turn::Turn;
 use crate::dialect::gather::{Form, Gatherer};
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
+use crate::dialect::openai::capture::Gathered;
+use crate::dialect::responses::naming::{Names, Naming};
 use crate::error::{Error, Kind};
 use crate::request::Request;
 use crate::request::outgoing::Outgoing;
@@ -87,6 +89,8 @@ pub struct Attempt {
     meter: Option<Meter>,
     /// Gathers the answer of a turn.
     capture: Option<Gatherer>,
+    /// Names the answer, where it is a response that is kept.
+    naming: Option<Box<Naming>>,
 }
 
 impl Attempt {
@@ -110,6 +114,7 @@ impl Attempt {
             response_bytes: 0,
             meter: None,
             capture: None,
+            naming: None,
         })
     }
 
@@ -144,11 +149,16 @@ impl Attempt {
         self.status = Some(status);
         self.pick.answered(status, now.into_std());
         exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes, now);
+        let names = exchange
+            .turn
+            .as_ref()
+            .map(|turn| &turn.names)
+            .filter(|names| response.status.is_success() && !names.is_empty());
         let passage = Passage {
             request: &exchange.request,
             from: self.outgoing.dialect,
             translated: self.outgoing.translated,
-            held: exchange.bill.tells_cost,
+            held: exchange.bill.tells_cost || names.is_some(),
             reply: Reply {
                 id: request_id.to_str().unwrap_or_default(),
                 created: exchange.created,
@@ -163,6 +173,8 @@ impl Attempt {
             .chain(turn.into_iter().flat_map(|turn| turn.headers()));
         *response = response_header(response, &meter, own);
         self.capture = turn.and_then(|turn| capture(turn, response, &meter, &passage));
+        let naming = |names: &Names| Box::new(Naming::new(names.clone(), meter.is_stream()));
+        self.naming = names.map(naming);
         self.meter = Some(meter);
     }
 
@@ -173,8 +185,18 @@ impl Attempt {
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         let told = self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end));
         // What the client gets is in its own dialect, whatever the upstream speaks.
+        if let Some(naming) = &mut self.naming {
+            naming.read(body, end);
+        }
         if let (Some(capture), Some(turn), End::Fine) = (&mut self.capture, &exchange.turn, &told) {
-            turn.answered(capture.feed(body.as_deref().unwrap_or_default(), end));
+            let mut gathered = capture.feed(body.as_deref().unwrap_or_default(), end);
+            if let Some(naming) = self.naming.as_ref().filter(|_| gathered != Gathered::Underway) {
+                naming.answer().into_iter().for_each(|answer| turn.responded(answer));
+            }
+            if self.naming.as_ref().is_some_and(|naming| naming.is_too_long) {
+                gathered = Gathered::TooLong;
+            }
+            turn.answered(gathered);
         }
         told
     }
