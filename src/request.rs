@@ -9,6 +9,7 @@ pub mod outgoing;
 mod platform;
 mod prompt;
 mod rules;
+mod state;
 mod wish;
 
 use std::ops::Range;
@@ -191,23 +192,6 @@ impl<'a> Draft<'a> {
         route::admit(model, self.call.operation, self.call.dialect)
     }
 
-    /// Refuses what a Responses request says only to a server that keeps state, where nobody did
-    /// what it says.
-    ///
-    /// # Errors
-    /// `ParameterRefused`.
-    pub fn refuse_state(&self) -> Result<()> {
-        self.of_responses().map_or(Ok(()), refuse_state)
-    }
-
-    /// The members of a Responses request; `None` for any other.
-    pub fn of_responses(&self) -> Option<&Members<'a>> {
-        match &self.form {
-            Body::Json(wishes) if self.call.dialect == Dialect::Responses => Some(&wishes.members),
-            _ => None,
-        }
-    }
-
     /// Applies the rules.
     ///
     /// # Errors
@@ -298,21 +282,6 @@ impl Request {
         self.hides_usage = wishes.ask_for_usage(&mut self.splice)?;
         Ok(())
     }
-}
-
-/// Refuses what a Responses request can say only to a server that keeps state.
-fn refuse_state(members: &Members<'_>) -> Result<()> {
-    for name in ["previous_response_id", "conversation", "background"] {
-        let member = members.get_any_case(name);
-        if member.is_some_and(|member| !member.is_null() && member.bool() != Some(false)) {
-            let text = format!(
-                "`{name}` needs state between requests, which is not kept here: leave it out, and \
-                 send the whole conversation in `input`."
-            );
-            return Err(Error::new(Kind::ParameterRefused, text).param(name));
-        }
-    }
-    Ok(())
 }
 
 /// Whether the rules set a member where the client does not.

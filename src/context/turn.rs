@@ -278,29 +278,6 @@ impl Pending {
     }
 }
 
-impl Change {
-    fn data(&self) -> Option<&Arc<str>> {
-        match self {
-            Change::Whole(document) => Some(&document.data),
-            Change::Append { data, .. } => data.as_ref(),
-        }
-    }
-
-    fn set_data(&mut self, new: Arc<str>) {
-        match self {
-            Change::Whole(document) => document.data = new,
-            Change::Append { data, .. } => *data = Some(new),
-        }
-    }
-
-    fn push(&mut self, message: Message) {
-        match self {
-            Change::Whole(document) => document.messages.push(message),
-            Change::Append { messages, .. } => messages.push(message),
-        }
-    }
-}
-
 /// The messages before the request's own.
 fn stored<'a>(log: Option<&'a Log>, changed: Option<&'a delta::Change>) -> Vec<&'a Message> {
     match changed {
