@@ -26,7 +26,7 @@ use crate::dialect::fields::FieldError;
 use crate::dialect::gemini::names;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::Dialect;
-use crate::dialect::members::{JsonError, Member, Members};
+use crate::dialect::members::{JsonError, Member};
 use crate::dialect::multipart::{self, Fields, MultipartError};
 use crate::dialect::openai::request::{
     BodyForm, Request as Wishes, RequestError, body_form, takes_stream_options,

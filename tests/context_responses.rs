@@ -204,9 +204,8 @@ async fn a_conversation_is_a_context_with_items() {
     assert_eq!(rest["data"][0]["content"][0]["text"], "Hello from upstream");
     let newest = client.get(&at("/items?limit=1")).await.json();
     assert_eq!(newest["first_id"], rest["last_id"]);
-    let added =
-        client.post(&at("/items"), &json!({"items": [{"role": "user", "content": "zero"}]}));
-    let added = added.await.json();
+    let zero = json!({"items": [{"role": "user", "content": "zero"}]});
+    let added = client.post(&at("/items"), &zero).await.json();
     let (item, first) = (&added["data"][0], &page["data"][0]);
     assert_ne!(item["id"], first["id"], "the same words, another item");
     let path = at(&format!("/items/{}", item["id"].as_str().expect("an id")));
