@@ -12,10 +12,12 @@ mod facts;
 pub mod lease;
 pub mod log;
 pub mod message;
+pub mod prompt;
 pub mod resource;
 pub mod responses;
 mod start;
 pub mod store;
+pub mod summary;
 pub mod tokens;
 pub mod turn;
 pub mod window;
@@ -33,6 +35,7 @@ use self::store::embedded::Embedded;
 use self::store::memory::Memory;
 use self::store::valkey::{Settings, Valkey};
 use self::store::{Failure, Keep, Key, Lease, Store};
+use self::summary::Summaries;
 use crate::config::snapshot::contexts::{ContextStore, Contexts as Rules};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::{Metrics, StoreCall};
@@ -48,6 +51,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Contexts {
     store: Arc<dyn Store>,
     leases: Leases,
+    summaries: Summaries,
     metrics: Arc<Metrics>,
 }
 
@@ -78,7 +82,8 @@ impl Contexts {
             }
             ContextStore::Embedded { path, sync } => Arc::new(Embedded::open(path, *sync)?),
         };
-        let contexts = Self { store, leases: Leases::default(), metrics };
+        let contexts =
+            Self { store, leases: Leases::default(), summaries: Summaries::default(), metrics };
         contexts.take_stock();
         Ok(contexts)
     }

@@ -14,11 +14,11 @@ use super::delta;
 use super::facts::Facts;
 use super::log::{Change, Document, Entry, Log, NO_DATA};
 use super::message::{self, Message, OVERHEAD_BYTES};
+use super::prompt::{Fitting, Material};
 use super::start::Start;
 use super::store::{Failure, Keep, Key, Limit as StoreLimit};
-use super::window::{self, Limit, View};
+use super::summary::Wanted;
 use super::{Contexts, HeldLease, Rules, error, fresh_id, keep, now, responses};
-use crate::config::snapshot::contexts::WindowStrategy;
 use crate::dialect::openai::capture::Gathered;
 use crate::dialect::responses::naming::Names;
 use crate::error::{Error, Kind, Result};
@@ -76,6 +76,8 @@ struct Pending {
     data: Arc<str>,
     /// The response that the answer is.
     response: Option<String>,
+    /// The summary that the turns behind it need.
+    wanted: Option<Wanted>,
     _lease: HeldLease,
 }
 
@@ -110,33 +112,27 @@ impl Contexts {
             tokens_max: coming.tokens_max,
             strategy: asked.strategy.unwrap_or(rules.window.strategy),
             keep_percent: rules.window.keep_percent,
+            summary: rules.window.summary.clone(),
         };
-        let view = fitting.fit(&messages)?;
-        let prompt = joined(&messages, &view);
-        self.tell(&messages, coming.messages.len(), &view);
+        let own = coming.messages.len();
+        let material = Material { lead: None, messages, own };
+        let prompt = self.prompt(&key, &material, &fitting).await?;
         let facts = Facts {
             version: if lease.is_some() { base.next() } else { base },
-            messages: messages.len() - view.dropped,
-            tokens: view.tokens,
-            dropped: view.dropped,
+            messages: prompt.messages,
+            tokens: prompt.tokens,
+            dropped: prompt.dropped,
+            summarized: prompt.summarized,
         };
-        let mut names = asked.names;
-        if lease.is_some() && !names.is_empty() {
-            names.push(("id", format!("\"{}\"", responses::id(&key.id, facts.version))));
-        }
-        let progress = match lease {
-            None => {
-                self.metrics.contexts.turn(TurnEnd::ReadOnly);
-                Progress::Over
-            }
-            Some(lease) => {
-                let change = addition(base, changed, coming.messages);
-                let latest = log.as_ref().filter(|_| !names.is_empty());
-                let data = latest.map_or_else(|| NO_DATA.into(), |log| log.latest().data.into());
-                let pending = Pending { change, data, response: None, _lease: lease };
-                Progress::Underway(Box::new(pending))
-            }
-        };
+        let names = named(asked.names, lease.as_ref(), &key, facts.version);
+        let data = data_before(log.as_deref(), &names);
+        let pending = lease.map(|lease| Pending {
+            change: addition(base, changed, coming.messages),
+            data,
+            response: None,
+            wanted: prompt.wanted,
+            _lease: lease,
+        });
         let turn = Turn {
             contexts: self.clone(),
             key,
@@ -144,26 +140,29 @@ impl Contexts {
             facts,
             names,
             answer_bytes_max: rules.answer_bytes_max,
-            progress: Mutex::new(progress),
+            progress: Mutex::new(self.progress(pending)),
         };
-        Ok(Begun { turn, messages: prompt })
+        Ok(Begun { turn, messages: prompt.text })
     }
 
-    /// Counts what the prompt has beyond the request's own messages, and what it lacks.
-    fn tell(&self, messages: &[&Message], own: usize, view: &View) {
-        let stored = messages.iter().zip(&view.kept).take(messages.len() - own);
-        let (mut bytes, mut dropped) = (0, 0);
-        for (message, kept) in stored {
-            match kept {
-                true => bytes += message.text.len(),
-                false => dropped += u64::from(message.tokens),
+    /// Where a turn begins: one that keeps nothing is over.
+    fn progress(&self, pending: Option<Pending>) -> Progress {
+        match pending {
+            Some(pending) => Progress::Underway(Box::new(pending)),
+            None => {
+                self.metrics.contexts.turn(TurnEnd::ReadOnly);
+                Progress::Over
             }
         }
-        self.metrics.contexts.prompt(bytes, dropped);
     }
 }
 
 impl Turn {
+    /// Which context it is a turn of.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
     /// Whether the answer is to be gathered.
     pub fn wants_answer(&self) -> bool {
         matches!(*self.progress(), Progress::Underway(_))
@@ -214,7 +213,11 @@ impl Turn {
                 pending.add(answer);
                 let entry =
                     Entry { version: self.facts.version, at: now(), change: pending.change };
-                self.contexts.append(&self.key, entry, &self.keep).await
+                self.contexts.append(&self.key, entry, &self.keep).await.map(|()| {
+                    if let Some(wanted) = pending.wanted.take() {
+                        self.contexts.fold_later(self.key.clone(), wanted, self.keep);
+                    }
+                })
             }
             Err(error) => Err(error),
         };
@@ -278,6 +281,20 @@ impl Pending {
     }
 }
 
+/// What an answer that is a response says of itself: its id too, where it is kept.
+fn named(mut names: Names, lease: Option<&HeldLease>, key: &Key, version: Version) -> Names {
+    if lease.is_some() && !names.is_empty() {
+        names.push(("id", format!("\"{}\"", responses::id(&key.id, version))));
+    }
+    names
+}
+
+/// A context's `data`, where a response is to be put into it.
+fn data_before(log: Option<&Log>, names: &Names) -> Arc<str> {
+    let log = log.filter(|_| !names.is_empty());
+    log.map_or_else(|| NO_DATA.into(), |log| log.latest().data.into())
+}
+
 /// The messages before the request's own.
 fn stored<'a>(log: Option<&'a Log>, changed: Option<&'a delta::Change>) -> Vec<&'a Message> {
     match changed {
@@ -318,52 +335,6 @@ fn check_room(key: &Key, log: Option<&Log>, messages: usize, rules: &Rules) -> R
         return Err(error(key, Failure::Full(limit)));
     }
     Ok(())
-}
-
-/// How a prompt is made to fit.
-struct Fitting {
-    tokens_max: Option<u32>,
-    strategy: WindowStrategy,
-    keep_percent: u32,
-}
-
-impl Fitting {
-    fn fit(&self, messages: &[&Message]) -> Result<View> {
-        let whole = window::whole(messages);
-        let Some(tokens_max) = self.tokens_max.filter(|max| whole.tokens > *max) else {
-            return Ok(whole);
-        };
-        let limit = Limit { tokens_max, keep_percent: self.keep_percent };
-        let (view, advice) = match self.strategy {
-            WindowStrategy::None => (Err(whole.tokens), "Shorten it, or let old turns stay behind"),
-            WindowStrategy::OldestTurns => (
-                window::oldest_turns(messages, limit).map_err(|too_long| too_long.tokens),
-                "Its last turn alone, with what must stay, is too long",
-            ),
-        };
-        view.map_err(|tokens| {
-            let text = format!(
-                "The conversation has about {tokens} tokens, and {tokens_max} fit. {advice}."
-            );
-            Error::new(Kind::ContextTooLong, text).param("messages")
-        })
-    }
-}
-
-/// The messages that go, as a JSON array.
-fn joined(messages: &[&Message], view: &View) -> String {
-    let kept = || messages.iter().zip(&view.kept).filter(|(_, kept)| **kept).map(|(m, _)| &m.text);
-    let size: usize = kept().map(|text| text.len() + 1).sum();
-    let mut out = String::with_capacity(size + 2);
-    out.push('[');
-    for (index, text) in kept().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        out.push_str(text);
-    }
-    out.push(']');
-    out
 }
 
 fn too_long(key: &Key, bytes_max: usize) -> Error {

@@ -18,15 +18,13 @@ use tokio::time::Instant;
 use super::bill::Answer;
 use super::exchange::Exchange;
 use super::failure::NO_CREDENTIAL;
+use super::held::Hold;
+use super::keeping::Keeping;
 use super::losses;
-use crate::context::turn::Turn;
-use crate::dialect::gather::{Form, Gatherer};
+use super::refusal::Refusal;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
-use crate::dialect::openai::capture::Gathered;
-use crate::dialect::responses::naming::{Names, Naming};
 use crate::error::{Error, Kind};
-use crate::request::Request;
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
 use crate::types::TokenUsage;
@@ -84,13 +82,13 @@ pub struct Attempt {
     pub reused: Option<bool>,
     /// The answer's status, once it is passed on.
     pub status: Option<u16>,
+    /// Set while a refusal's body is read, which ends the attempt.
+    pub refusal: Option<Refusal>,
     first_byte: Option<Duration>,
     response_bytes: u64,
     meter: Option<Meter>,
-    /// Gathers the answer of a turn.
-    capture: Option<Gatherer>,
-    /// Names the answer, where it is a response that is kept.
-    naming: Option<Box<Naming>>,
+    /// What a turn does with the answer.
+    keeping: Option<Box<Keeping>>,
 }
 
 impl Attempt {
@@ -110,11 +108,11 @@ impl Attempt {
             started,
             reused: None,
             status: None,
+            refusal: None,
             first_byte: None,
             response_bytes: 0,
             meter: None,
-            capture: None,
-            naming: None,
+            keeping: None,
         })
     }
 
@@ -149,16 +147,12 @@ impl Attempt {
         self.status = Some(status);
         self.pick.answered(status, now.into_std());
         exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes, now);
-        let names = exchange
-            .turn
-            .as_ref()
-            .map(|turn| &turn.names)
-            .filter(|names| response.status.is_success() && !names.is_empty());
+        let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
         let passage = Passage {
             request: &exchange.request,
             from: self.outgoing.dialect,
             translated: self.outgoing.translated,
-            held: exchange.bill.tells_cost || names.is_some(),
+            held: exchange.bill.tells_cost || turn.is_some_and(|turn| !turn.names.is_empty()),
             reply: Reply {
                 id: request_id.to_str().unwrap_or_default(),
                 created: exchange.created,
@@ -166,16 +160,22 @@ impl Attempt {
             },
         };
         let meter = Meter::of(response, &passage);
-        let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
         let own = iter::once((X_REQUEST_ID, request_id.clone()))
             .chain(exchange.bill.quota_headers())
             .chain(losses::headers(&self.outgoing.losses))
             .chain(turn.into_iter().flat_map(|turn| turn.headers()));
         *response = response_header(response, &meter, own);
-        self.capture = turn.and_then(|turn| capture(turn, response, &meter, &passage));
-        let naming = |names: &Names| Box::new(Naming::new(names.clone(), meter.is_stream()));
-        self.naming = names.map(naming);
+        self.keeping = turn.and_then(|turn| Keeping::of(turn, response, &meter, &passage));
         self.meter = Some(meter);
+    }
+
+    /// A refusal's header has come, and its body is to be read: until then nothing goes to the client.
+    pub fn await_refusal(&self, exchange: &Exchange, response: &mut ResponseHeader) -> Result<()> {
+        exchange.hold.iter().for_each(Hold::wait);
+        let between_bytes = exchange.pool.model.timeouts.between_bytes;
+        exchange.deadline.await_next_byte(between_bytes, Instant::now());
+        *response = ResponseHeader::build_no_case(response.status, Some(1))?;
+        response.insert_header(CONTENT_LENGTH, 0)
     }
 
     /// Bytes of the answer: counted, read along, and shortened where the client asked for less.
@@ -184,19 +184,8 @@ impl Attempt {
         exchange.deadline.await_next_byte(between_bytes, Instant::now());
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         let told = self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end));
-        // What the client gets is in its own dialect, whatever the upstream speaks.
-        if let Some(naming) = &mut self.naming {
-            naming.read(body, end);
-        }
-        if let (Some(capture), Some(turn), End::Fine) = (&mut self.capture, &exchange.turn, &told) {
-            let mut gathered = capture.feed(body.as_deref().unwrap_or_default(), end);
-            if let Some(naming) = self.naming.as_ref().filter(|_| gathered != Gathered::Underway) {
-                naming.answer().into_iter().for_each(|answer| turn.responded(answer));
-            }
-            if self.naming.as_ref().is_some_and(|naming| naming.is_too_long) {
-                gathered = Gathered::TooLong;
-            }
-            turn.answered(gathered);
+        if let (Some(keeping), Some(turn)) = (&mut self.keeping, &exchange.turn) {
+            keeping.read(turn, body, end, &told);
         }
         told
     }
@@ -210,6 +199,11 @@ impl Attempt {
             }
         }
         &self.outgoing.losses
+    }
+
+    /// When to ask again, where the answer's body tells it and no header does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.meter.as_ref().and_then(Meter::retry_after)
     }
 
     /// The upstream refused the credential: one that is fetched may be fetched anew.
@@ -253,6 +247,7 @@ impl Attempt {
             model: self.pick.target().model.clone(),
             outcome,
             translation,
+            at_home: self.pick.at_home(),
             reused: self.reused,
             first_byte: self.first_byte,
             total: now.saturating_duration_since(self.started),
@@ -262,21 +257,6 @@ impl Attempt {
         self.pick.report(outcome, retry_after, now.into_std());
         record
     }
-}
-
-/// What gathers the answer of a turn, where it is to be kept.
-fn capture(
-    turn: &Turn,
-    response: &ResponseHeader,
-    meter: &Meter,
-    passage: &Passage<'_>,
-) -> Option<Gatherer> {
-    let length = response.headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    let Request { dialect, framing, .. } = *passage.request;
-    let form = if meter.is_stream() { Form::Stream(framing) } else { Form::Whole(length) };
-    let gatherer = || Gatherer::new(dialect, form, passage.reply, turn.answer_bytes_max);
-    turn.wants_answer().then(gatherer)
 }
 
 /// A target that serves what is asked (that one does was made sure of before), and what is sent to it.

@@ -175,6 +175,10 @@ pub async fn serve(
 /// What of the protocol is spoken here.
 pub fn protocol(active: &Active) -> Reply {
     let rules = &active.snapshot.contexts;
+    let strategies = match rules.window.summary {
+        Some(_) => &["oldest_turns", "summarize", "none"][..],
+        None => &["oldest_turns", "none"],
+    };
     let body = json!({
         "protocol": "context",
         "versions": [PROTOCOL_VERSION],
@@ -182,7 +186,7 @@ pub fn protocol(active: &Active) -> Reply {
         "delta_formats": [JSON_PATCH, MERGE_PATCH],
         "serializations": ["application/json"],
         "encodings": ["identity"],
-        "window_strategies": ["oldest_turns", "none"],
+        "window_strategies": strategies,
         "limits": {
             "ttl_seconds": rules.ttl.as_secs(),
             "turn_wait_ms": rules.turn_wait.as_millis() as u64,
