@@ -101,9 +101,9 @@ pub fn find<'a>(method: &Method, uri: &'a Uri) -> Result<Route<'a>> {
         let place = |action| Route::Context(contexts::Place { id: id.into(), action });
         return action.map(place).ok_or_else(|| wrong_method(method, path));
     }
-    if let Some((place, actions)) = path.strip_prefix("/v1").and_then(faces::at) {
+    if let Some((names, actions)) = path.strip_prefix("/v1").and_then(faces::at) {
         let action = actions.iter().find(|(of, _)| of == method).map(|(_, action)| *action);
-        let face = action.map(|action| Route::Face(place(action)));
+        let face = action.map(|action| Route::Face(names.place(action)));
         return face.ok_or_else(|| wrong_method(method, path));
     }
     if path == PROTOCOL {

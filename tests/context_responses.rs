@@ -45,10 +45,12 @@ async fn kept(client: &Client, text: &str, more: Value) -> Value {
 /// What a chat server was sent, each message as `role: content`.
 fn lines(model: &Upstream) -> Vec<String> {
     let sent = model.last_request().json();
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let line =
-        |message: &Value| format!("{}: {}", text(&message["role"]), text(&message["content"]));
-    sent["messages"].as_array().expect("messages").iter().map(line).collect()
+    let line = |message: &Value| {
+        let text = |name| message.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+        format!("{}: {}", text("role"), text("content"))
+    };
+    let messages = sent.get("messages").and_then(Value::as_array).expect("messages");
+    messages.iter().map(line).collect()
 }
 
 const ANSWER: &str = "assistant: Hello from upstream";

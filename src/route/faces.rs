@@ -38,8 +38,22 @@ pub enum Action {
     DeleteItem,
 }
 
+/// What a path names.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'p> {
+    id: &'p str,
+    item: &'p str,
+}
+
+impl Names<'_> {
+    /// Something that is asked there.
+    pub fn place(self, action: Action) -> Place {
+        Place { id: self.id.into(), item: self.item.into(), action }
+    }
+}
+
 /// What each method does at a path below `/v1`, and where; `None` where nothing of this is meant.
-pub fn at(path: &str) -> Option<(impl Fn(Action) -> Place + '_, &'static [(Method, Action)])> {
+pub fn at(path: &str) -> Option<(Names<'_>, &'static [(Method, Action)])> {
     const RESPONSE: &[(Method, Action)] =
         &[(Method::GET, Action::ShowResponse), (Method::DELETE, Action::DeleteResponse)];
     const LIST: &[(Method, Action)] = &[(Method::POST, Action::Create)];
@@ -66,9 +80,7 @@ pub fn at(path: &str) -> Option<(impl Fn(Action) -> Place + '_, &'static [(Metho
     if parts.next().is_some() || id == Some("") || item == Some("") {
         return None;
     }
-    let (id, item) = (id.unwrap_or_default(), item.unwrap_or_default());
-    let place = move |action| Place { id: id.into(), item: item.into(), action };
-    Some((place, actions))
+    Some((Names { id: id.unwrap_or_default(), item: item.unwrap_or_default() }, actions))
 }
 
 #[cfg(test)]
