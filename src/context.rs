@@ -27,12 +27,13 @@ use self::lease::{Leases, LocalLease};
 use self::log::{Entry, Log};
 use self::store::embedded::Embedded;
 use self::store::memory::Memory;
-use self::store::valkey::{Settings, Valkey};
+use self::store::valkey::Valkey;
 use self::store::{Failure, Keep, Key, Lease, Store};
 use crate::config::snapshot::contexts::{ContextStore, Contexts as Rules};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::{Metrics, StoreCall};
 use crate::types::{ContextId, Version};
+use crate::valkey::Settings;
 
 /// When a client may ask again that met another turn, or a store that was not there.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -63,11 +64,10 @@ impl Contexts {
                     url: url.expose().to_owned(),
                     prefix: prefix.to_string(),
                     timeout: *timeout,
-                    lease: *lease,
                 };
                 // What is said of the URL may quote a password.
                 let unusable = |_| io::Error::other("`contexts.store.url` is no address of Valkey");
-                Arc::new(Valkey::new(settings).map_err(unusable)?)
+                Arc::new(Valkey::new(settings, *lease).map_err(unusable)?)
             }
             ContextStore::Embedded { path, sync } => Arc::new(Embedded::open(path, *sync)?),
         };

@@ -1,7 +1,7 @@
 //! Conversations that live at the gateway: their store and their bounds.
 
 use super::limits::{millis, seconds, within};
-use super::{Surroundings, secret};
+use super::{Surroundings, valkey as shared};
 use crate::config::raw::SecretRef;
 use crate::config::raw::contexts as raw;
 use crate::config::snapshot::contexts::{ContextStore, ContextWindow, Contexts, WindowStrategy};
@@ -9,9 +9,6 @@ use crate::config::spot::Spot;
 
 const COUNT_MAX: usize = 1_000_000_000;
 const BYTES_MAX: usize = 1 << 40;
-
-/// How an address of Valkey begins.
-const SCHEMES: [&str; 5] = ["redis", "rediss", "valkey", "valkeys", "redis+unix"];
 
 /// Reads the `contexts` part.
 pub(super) fn contexts(
@@ -96,17 +93,9 @@ fn valkey(
     spot: &Spot<'_>,
     around: &Surroundings<'_>,
 ) -> ContextStore {
-    let place = spot.key("url");
-    let url = secret::secret(url, &place, around).unwrap_or_else(|| String::new().into());
-    let scheme = url.expose().split(':').next().unwrap_or_default();
-    if !url.expose().is_empty() && !SCHEMES.contains(&scheme) {
-        place.refuse("is no address of Valkey, such as `redis://127.0.0.1:6379/0`");
-    }
-    let prefix = raw.prefix.as_deref().unwrap_or("tollgate");
-    super::name(prefix, &spot.key("prefix"));
     ContextStore::Valkey {
-        url,
-        prefix: prefix.into(),
+        url: shared::url(url, &spot.key("url"), around),
+        prefix: shared::prefix(raw.prefix.as_deref(), &spot.key("prefix")),
         timeout: millis(raw.timeout_ms, 2000, &spot.key("timeout_ms")),
         lease: millis(raw.lease_ms, 15_000, &spot.key("lease_ms")),
     }
