@@ -69,6 +69,8 @@ pub enum Kind {
     BeyondLimit,
     /// A budget does not suffice for the request.
     BudgetExceeded,
+    /// What is left of a limit that several gateways share cannot be known now.
+    QuotaUnavailable,
     /// Every candidate answered 429.
     UpstreamRateLimited,
     /// No connection to any candidate could be made.
@@ -120,6 +122,7 @@ impl Kind {
         Kind::LimitExceeded,
         Kind::BeyondLimit,
         Kind::BudgetExceeded,
+        Kind::QuotaUnavailable,
         Kind::UpstreamRateLimited,
         Kind::UpstreamUnreachable,
         Kind::UpstreamTimeout,
@@ -162,7 +165,7 @@ impl Kind {
             | Kind::UpstreamBroken
             | Kind::UpstreamCredential
             | Kind::UpstreamStatus => 502,
-            Kind::CredentialUnavailable => 503,
+            Kind::CredentialUnavailable | Kind::QuotaUnavailable => 503,
             Kind::UpstreamTimeout => 504,
         }
     }
@@ -198,6 +201,7 @@ impl Kind {
             Kind::LimitExceeded => "limit_exceeded",
             Kind::BeyondLimit => "request_over_limit",
             Kind::BudgetExceeded => "insufficient_quota",
+            Kind::QuotaUnavailable => "quota_unavailable",
             Kind::UpstreamRateLimited => "rate_limit_exceeded",
             Kind::UpstreamUnreachable => "upstream_unreachable",
             Kind::UpstreamTimeout => "upstream_timeout",
@@ -218,6 +222,7 @@ impl Kind {
             | Kind::ContextBusy
             | Kind::ContextStore
             | Kind::LimitExceeded
+            | Kind::QuotaUnavailable
             | Kind::UpstreamRateLimited
             | Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout
@@ -282,6 +287,7 @@ impl Kind {
             | Kind::ClientGone => "invalid_request_error",
             Kind::Unpriced => "permission_error",
             Kind::BudgetExceeded => "insufficient_quota",
+            Kind::QuotaUnavailable => "quota_unavailable",
             Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => {
                 "rate_limit_error"
             }

@@ -14,12 +14,13 @@ use super::contexts;
 use super::deadline::Deadline;
 use super::exchange::{Context, Exchange};
 use super::reply::Reply;
+use crate::admission::lease::Leases;
 use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
 use crate::dialect::ir::Dialect;
 use crate::dialect::{capabilities, models};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::request::{Draft, Request, Rewriting};
 use crate::route::{self, Route};
 use crate::state::{Active, State};
@@ -71,11 +72,36 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
         (turn, completed) = (Some(begun.0), begun.1);
         draft = draft.with_body(&completed)?;
     }
-    let bill = Bill::open(&active, &caller, &pool, (&draft, header), now)?;
+    let round = state.ledger.leases.as_ref().map_or(0, Leases::round);
+    let bill = match Bill::open(&active, &caller, &pool, (&draft, header), now) {
+        Err(error) if error.kind == Kind::QuotaUnavailable => {
+            let open = || Bill::open(&active, &caller, &pool, (&draft, header), now);
+            Box::pin(leased(state, (error, round), open)).await?
+        }
+        opened => opened?,
+    };
     let request = rewrite(draft, &pool, &caller, header, now)?;
     let hash = hash(&pool, &request, &caller, header);
     let exchange = Exchange { turn, ..exchange((pool, bill), request, hash, ctx) };
     Ok(Next::Forward(Box::new(exchange)))
+}
+
+/// Opens a bill behind the exchange of leases that it lacks; where that does not come, it is refused.
+async fn leased(
+    state: &State,
+    (mut error, mut round): (Error, u64),
+    open: impl Fn() -> Result<Bill>,
+) -> Result<Bill> {
+    let Some(leases) = &state.ledger.leases else { return Err(error) };
+    let patience = leases.patience();
+    while leases.can_help() && leases.exchanged(round, patience).await {
+        round = leases.round();
+        match open() {
+            Err(again) if again.kind == Kind::QuotaUnavailable => error = again,
+            opened => return opened,
+        }
+    }
+    Err(error)
 }
 
 /// The route, and from then on the dialect that the client is answered in.
