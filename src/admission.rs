@@ -29,8 +29,8 @@ use ahash::AHashMap;
 use chrono::{DateTime, Utc};
 use smallvec::SmallVec;
 
+pub use self::account::Spent;
 use self::account::{Account, Now, Places, State, Warning};
-pub use self::account::{Left, Quota, Spent};
 use self::estimate::{Estimate, Learned};
 use self::lease::Leases;
 pub use self::refusal::Rule;
@@ -40,7 +40,7 @@ use crate::config::snapshot::terms::{PERIODS, Rules, Scope};
 use crate::config::snapshot::{Key, Snapshot};
 use crate::error::Result;
 use crate::telemetry::metrics::Metrics;
-use crate::types::{MicroUsd, ModelAlias};
+use crate::types::{MicroUsd, ModelAlias, Quota};
 
 /// The rules that apply to one request at most: one of each rank.
 const RULES_MAX: usize = Scope::KINDS.len();
@@ -301,8 +301,12 @@ impl Applying<'_> {
             .filter_map(|(bound, state)| state.refusal(&bound.rules, &demand, now));
         if let Some(refusal) = refusals.max_by_key(|refusal| refusal.wait) {
             self.list(&mut states);
+            let mut quota = Quota::default();
+            for (bound, state) in self.bounds.iter().zip(&mut states) {
+                state.left(&bound.rules, now, &mut quota);
+            }
             drop(states);
-            return Err(self.refused(&refusal));
+            return Err(self.refused(&refusal).quota(quota));
         }
         let mut quota = Quota::default();
         let held = self.bounds.iter().zip(&mut states).map(|(bound, state)| {

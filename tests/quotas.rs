@@ -86,6 +86,7 @@ async fn a_limit_of_one_is_one_for_four_gateways() {
     assert_eq!(answered.iter().sum::<u64>(), 1, "{answered:?}");
     let refused = fleet[0].client().chat("demo").await;
     refused.assert_error(429, "limit_exceeded");
+    assert_eq!(refused.header("x-ratelimit-remaining-requests"), "0", "what others hold counts");
     assert!(refused.header("retry-after").parse::<u64>().expect("seconds") > 0);
 }
 

@@ -14,6 +14,7 @@ use super::share::{Ask, Grant, Link, Meeting, Shares};
 use super::window::{Micros, Place, Window};
 use super::{Demand, Used};
 use crate::config::snapshot::terms::{PERIODS, Rules, WINDOWS};
+use crate::types::{Left, Quota};
 
 /// The state of one scope.
 #[derive(Default)]
@@ -43,26 +44,6 @@ pub struct Now {
     pub micros: Micros,
     /// Of the calendar.
     pub utc: DateTime<Utc>,
-}
-
-/// What is left of a limit, as the headers say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
-    /// The limit.
-    pub limit: u64,
-    /// What may still be taken now.
-    pub remaining: u64,
-    /// The window, by its place in `WINDOWS`: after so long without a request all is there again.
-    pub window: usize,
-}
-
-/// What is left of the tightest limits of each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quota {
-    /// Of requests.
-    pub requests: Option<Left>,
-    /// Of tokens.
-    pub tokens: Option<Left>,
 }
 
 /// A budget's state, for operators.
@@ -236,10 +217,9 @@ impl State {
     /// Takes what the request may use, and says what is left.
     pub fn take(&mut self, rules: &Rules, demand: &Demand, now: Now, quota: &mut Quota) -> Places {
         let mut places = Places::default();
-        for (index, limit) in limits(&rules.requests) {
+        for (index, _) in limits(&rules.requests) {
             if let Some(window) = window(&mut self.requests, index) {
                 window.take(now.micros, 1);
-                tighten(&mut quota.requests, left(window, now, limit, index));
             }
         }
         for (index, limit) in limits(&rules.tokens) {
@@ -247,7 +227,6 @@ impl State {
                 (window(&mut self.tokens, index), places.tokens.get_mut(index))
             {
                 *place = window.take(now.micros, demand.tokens(limit));
-                tighten(&mut quota.tokens, left(window, now, limit, index));
             }
         }
         self.in_flight += 1;
@@ -255,7 +234,31 @@ impl State {
             money.set_aside(period.of(demand.began), demand.cost);
         }
         self.took(rules, demand, now);
+        self.left(rules, now, quota);
         places
+    }
+
+    /// Says what is left of the limits, where less of one is left than the quota knows.
+    pub fn left(&mut self, rules: &Rules, now: Now, quota: &mut Quota) {
+        for (index, limit) in limits(&rules.requests) {
+            let others = self.others(Rule::Requests(index));
+            if let Some(window) = window(&mut self.requests, index) {
+                let used = window.total(now.micros).saturating_add(others);
+                tighten(&mut quota.requests, left(used, limit, index));
+            }
+        }
+        for (index, limit) in limits(&rules.tokens) {
+            let others = self.others(Rule::Tokens(index));
+            if let Some(window) = window(&mut self.tokens, index) {
+                let used = window.total(now.micros).saturating_add(others);
+                tighten(&mut quota.tokens, left(used, limit, index));
+            }
+        }
+    }
+
+    /// What other gateways hold of a rule, as last heard.
+    fn others(&self, rule: Rule) -> u64 {
+        self.shares.as_ref().map_or(0, |shares| shares.others(rule))
     }
 
     /// Puts what the request really used in the place of what it might have used.
@@ -334,8 +337,8 @@ fn window(windows: &mut [Option<Box<Window>>], index: usize) -> Option<&mut Wind
     Some(windows.get_mut(index)?.get_or_insert_with(|| Box::new(Window::new(*length))))
 }
 
-fn left(of: &mut Window, now: Now, limit: u64, window: usize) -> Left {
-    Left { limit, remaining: limit.saturating_sub(of.total(now.micros)), window }
+fn left(used: u64, limit: u64, window: usize) -> Left {
+    Left { limit, remaining: limit.saturating_sub(used), window }
 }
 
 /// Keeps the limit of which the smaller share is left.

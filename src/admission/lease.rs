@@ -154,10 +154,15 @@ impl Leases {
         let sweep = micros(self.quotas.lease / SWEEPS);
         let mut state = bound.account.lock();
         for (ask, _) in &rows {
-            let (Some(may), Some(relief)) = (reply.next(), reply.next()) else { break };
+            let (Some(may), Some(relief), Some(others)) =
+                (reply.next(), reply.next(), reply.next())
+            else {
+                break;
+            };
             let relief = u64::try_from(relief).ok().map(Duration::from_millis);
             let grant = Grant {
                 ceiling: whole(may),
+                others: whole(others),
                 until: Micros(sent.0.saturating_add(micros(self.quotas.lease))),
                 again: Micros(ledger.micros().0.saturating_add(sweep)),
                 relief: relief.map(|relief| relief.max(Duration::from_millis(1))),

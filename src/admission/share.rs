@@ -44,6 +44,8 @@ struct Share {
     wanted: u64,
     /// Whether any was asked for since the last sweep.
     is_busy: bool,
+    /// What the other gateways hold.
+    others: u64,
     /// Until then nobody asks again, and when there may be room.
     full: Option<(Micros, Option<Duration>)>,
 }
@@ -83,6 +85,8 @@ pub struct Ask {
 pub struct Grant {
     /// The most that this gateway may have used.
     pub ceiling: u64,
+    /// What the other gateways hold.
+    pub others: u64,
     /// When the answer holds no longer.
     pub until: Micros,
     /// Where it is not enough: until then nobody asks again.
@@ -180,12 +184,95 @@ impl Shares {
         let Some(share) = self.rows.get_mut(ask.rule.number()) else { return };
         share.ceiling = grant.ceiling;
         share.until = grant.until;
+        share.others = grant.others;
         let is_full = grant.ceiling < ask.needed;
         share.full = is_full.then_some((grant.again, grant.relief));
+    }
+
+    /// What the other gateways hold of a rule, as last heard.
+    pub fn others(&self, rule: Rule) -> u64 {
+        self.rows.get(rule.number()).map_or(0, |share| share.others)
     }
 
     /// From now on, what is not asked for is not held in stock.
     pub fn rest(&mut self) {
         self.rows.iter_mut().for_each(|share| share.is_busy = false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use chrono::NaiveDate;
+
+    use super::{Grant, Link, Meeting, Shares};
+    use crate::admission::refusal::{Rule, Wait};
+    use crate::admission::window::Micros;
+
+    const RULE: Rule = Rule::Requests(1);
+    const LIMIT: u64 = 1000;
+
+    fn meeting(used: u64, amount: u64) -> Meeting {
+        Meeting { used, amount, period: NaiveDate::default() }
+    }
+
+    fn grant(ceiling: u64) -> Grant {
+        let relief = Some(Duration::from_secs(7));
+        Grant { ceiling, others: 40, until: Micros(100), again: Micros(10), relief }
+    }
+
+    fn shares(allows_when_down: bool) -> (Shares, Arc<Link>) {
+        let link = Arc::new(Link::new(1, allows_when_down));
+        (Shares::new(Arc::clone(&link)), link)
+    }
+
+    #[test]
+    fn what_is_lacking_is_asked_for_with_a_stock_and_given_back_unasked() {
+        let (mut shares, _) = shares(false);
+        assert!(!shares.list() && shares.ask(RULE, LIMIT, 0, NaiveDate::default()).is_none());
+        assert_eq!(shares.wait(RULE, meeting(0, 3), Micros(1)), Wait::Lease);
+        assert!(shares.list() && !shares.list(), "once");
+        let ask = shares.ask(RULE, LIMIT, 0, NaiveDate::default()).unwrap();
+        assert_eq!((ask.needed, ask.wanted, ask.held), (3, 13, 0));
+        shares.granted(&ask, grant(13));
+        assert_eq!(shares.wait(RULE, meeting(0, 13), Micros(2)), Wait::None);
+        assert_eq!(shares.others(RULE), 40);
+        shares.took(RULE, 7, LIMIT, Micros(2));
+        assert!(!shares.list(), "more than half of the stock is left");
+        shares.took(RULE, 9, LIMIT, Micros(2));
+        assert!(shares.list());
+        shares.rest();
+        let ask = shares.ask(RULE, LIMIT, 9, NaiveDate::default()).unwrap();
+        assert_eq!((ask.wanted, ask.held), (9, 9), "nothing is held in stock");
+        assert_eq!(shares.wait(RULE, meeting(9, 1), Micros(3)), Wait::Lease, "before it is told");
+    }
+
+    #[test]
+    fn what_others_have_is_refused_until_it_is_asked_for_again() {
+        let (mut shares, _) = shares(false);
+        shares.wait(RULE, meeting(0, 5), Micros(1));
+        let ask = shares.ask(RULE, LIMIT, 0, NaiveDate::default()).unwrap();
+        shares.granted(&ask, grant(2));
+        assert_eq!(shares.wait(RULE, meeting(0, 2), Micros(9)), Wait::None);
+        let seven = Wait::For(Duration::from_secs(7));
+        assert_eq!(shares.wait(RULE, meeting(0, 5), Micros(9)), seven);
+        assert_eq!(shares.wait(RULE, meeting(0, 5), Micros(10)), Wait::Lease);
+    }
+
+    #[test]
+    fn a_lease_that_has_run_out_is_worth_nothing_and_the_rule_decides() {
+        for (allows, then) in [(false, Wait::Down), (true, Wait::None)] {
+            let (mut shares, link) = shares(allows);
+            shares.wait(RULE, meeting(0, 5), Micros(1));
+            let ask = shares.ask(RULE, LIMIT, 0, NaiveDate::default()).unwrap();
+            shares.granted(&ask, grant(5));
+            assert!(link.set_down(true));
+            assert_eq!(shares.wait(RULE, meeting(0, 5), Micros(99)), Wait::None);
+            assert_eq!(shares.wait(RULE, meeting(0, 5), Micros(100)), then);
+            let other = Meeting { period: NaiveDate::MAX, ..meeting(0, 1) };
+            assert_eq!(shares.wait(RULE, other, Micros(99)), then, "of another period");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Everything between a request's header and its first attempt: one line a step, in order.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use ahash::RandomState;
 use bytes::Bytes;
@@ -14,14 +15,14 @@ use super::contexts;
 use super::deadline::Deadline;
 use super::exchange::{Context, Exchange};
 use super::reply::Reply;
-use crate::admission::lease::Leases;
 use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
+use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
 use crate::dialect::{capabilities, models};
-use crate::error::{Error, Kind, Result};
-use crate::request::{Draft, Request, Rewriting};
+use crate::error::{Kind, Result};
+use crate::request::{Draft, Request, Rewriting, assumed};
 use crate::route::{self, Route};
 use crate::state::{Active, State};
 use crate::upstream::{Pool, Tried};
@@ -56,52 +57,51 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
+    let (body, assumed) = assumed::with_model(call.operation, body);
     let header = session.req_header();
     let completed;
     let mut draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
-    let pool = route::resolve(&active.pools, &caller, draft.model())?;
+    let pool = route::resolve(&active.pools, &caller, draft.model())
+        .map_err(|error| assumed::explained(error, assumed))?;
     ctx.model = pool.metrics().cloned();
     if let Some(body) = draft.estimate(&pool.model)? {
         return Ok(Next::Reply(Reply::estimate(body)));
     }
     draft.admit(&pool.model)?;
-    let mut turn = None;
+    let (mut turn, mut losses) = (None, Vec::new());
     if let Some(asked) = contexts::asked(&active.snapshot.contexts, header, &draft)? {
-        let begin = contexts::begin(state, &active, *asked, (&caller, &pool.model), &body);
+        let who = (&*caller, &*pool.model);
+        let begin = contexts::begin(state, &active, *asked, who, (&draft, &body));
         let begun = Box::pin(begin).await?;
-        (turn, completed) = (Some(begun.0), begun.1);
+        (turn, completed, losses) = (Some(begun.turn), begun.body, begun.losses);
         draft = draft.with_body(&completed)?;
     }
-    let round = state.ledger.leases.as_ref().map_or(0, Leases::round);
-    let bill = match Bill::open(&active, &caller, &pool, (&draft, header), now) {
-        Err(error) if error.kind == Kind::QuotaUnavailable => {
-            let open = || Bill::open(&active, &caller, &pool, (&draft, header), now);
-            Box::pin(leased(state, (error, round), open)).await?
-        }
-        opened => opened?,
-    };
+    let open = || Bill::open(&active, &caller, &pool, (&draft, header), now);
+    let bill = open_bill(state, open).await?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
-    let hash = hash(&pool, &request, &caller, header);
-    let exchange = Exchange { turn, ..exchange((pool, bill), request, hash, ctx) };
+    let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
+    let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
     Ok(Next::Forward(Box::new(exchange)))
 }
 
-/// Opens a bill behind the exchange of leases that it lacks; where that does not come, it is refused.
-async fn leased(
-    state: &State,
-    (mut error, mut round): (Error, u64),
-    open: impl Fn() -> Result<Bill>,
-) -> Result<Bill> {
-    let Some(leases) = &state.ledger.leases else { return Err(error) };
+/// Opens a bill; one that lacks a lease waits for the next exchange of leases.
+async fn open_bill(state: &State, open: impl Fn() -> Result<Bill>) -> Result<Bill> {
+    let Some(leases) = &state.ledger.leases else { return open() };
+    let mut round = leases.round();
+    let mut opened = open();
     let patience = leases.patience();
-    while leases.can_help() && leases.exchanged(round, patience).await {
-        round = leases.round();
-        match open() {
-            Err(again) if again.kind == Kind::QuotaUnavailable => error = again,
-            opened => return opened,
+    while is_for_lease(&opened) && leases.can_help() {
+        if !Box::pin(leases.exchanged(round, patience)).await {
+            break;
         }
+        round = leases.round();
+        opened = open();
     }
-    Err(error)
+    opened
+}
+
+fn is_for_lease(opened: &Result<Bill>) -> bool {
+    opened.as_ref().is_err_and(|error| error.kind == Kind::QuotaUnavailable)
 }
 
 /// The route, and from then on the dialect that the client is answered in.
@@ -168,9 +168,18 @@ fn rewrite(
 }
 
 /// The value that a consistent hash goes by: the same in every process and after a restart.
-fn hash(pool: &Pool, request: &Request, caller: &Key, header: &RequestHeader) -> Option<u64> {
+fn hash(
+    pool: &Pool,
+    request: &Request,
+    (caller, turn): (&Key, Option<&Turn>),
+    header: &RequestHeader,
+) -> Option<u64> {
     static HASHER: LazyLock<RandomState> = LazyLock::new(|| RandomState::with_seeds(1, 2, 3, 4));
-    let Balance::ConsistentHash(on) = &pool.model.balance else { return None };
+    let on = match &pool.model.balance {
+        Balance::ConsistentHash(on) => on,
+        Balance::Context { .. } => return turn.map(|turn| HASHER.hash_one(turn.key())),
+        Balance::RoundRobin | Balance::LeastRequests | Balance::PeakEwma => return None,
+    };
     let key = caller.id.as_str().as_bytes();
     Some(match on {
         HashOn::Key => HASHER.hash_one(key),
@@ -199,8 +208,10 @@ fn exchange(
         tried: Tried::default(),
         attempts_made: 0,
         stale_retried: false,
+        backoff: Duration::ZERO,
         retry_after: None,
         hold: None,
         turn: None,
+        losses: Vec::new(),
     }
 }

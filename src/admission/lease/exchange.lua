@@ -5,7 +5,7 @@
 -- ARGV: the gateway, its lease; then for each rule: name, used, held, wanted, limit, lease, milliseconds
 -- that its use counts, milliseconds until some of it leaves.
 -- Gives: milliseconds for which nothing new is granted; then for each rule what may be used, and
--- the milliseconds until some of what others use leaves, -1 where that is not known.
+-- the milliseconds until some of what others use leaves, -1 where that is not known, and what they hold.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local node, lease = ARGV[1], tonumber(ARGV[2])
@@ -42,6 +42,7 @@ for i = 3, #ARGV, 8 do
     used, math.max(may, used), now + tonumber(ARGV[i + 5]), now + counts, now + tonumber(ARGV[i + 7])))
   reply[#reply + 1] = may
   reply[#reply + 1] = relief[rule] and relief[rule] - now or -1
+  reply[#reply + 1] = others[rule] or 0
 end
 redis.call('PEXPIRE', KEYS[2], string.format('%.0f', longest))
 return reply
