@@ -16,6 +16,7 @@ use tollgate::config::snapshot::contexts::Contexts;
 use tollgate::config::snapshot::platform::Platform;
 use tollgate::config::snapshot::prices::Prices;
 use tollgate::config::snapshot::terms::Terms;
+use tollgate::config::snapshot::valkey::Quotas;
 use tollgate::config::snapshot::{
     AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
     Rewrite, Server, Snapshot, Target, Timeouts,
@@ -110,6 +111,8 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         models: HashMap::from([("chat".into(), Arc::new(model))]),
         keys: HashMap::new(),
         terms: Terms::default(),
+        valkey: None,
+        quotas: Quotas::default(),
         secret_files: Vec::new(),
     }
 }

@@ -33,13 +33,14 @@ use self::lease::{Leases, LocalLease};
 use self::log::{Entry, Log};
 use self::store::embedded::Embedded;
 use self::store::memory::Memory;
-use self::store::valkey::{Settings, Valkey};
+use self::store::valkey::Valkey;
 use self::store::{Failure, Keep, Key, Lease, Store};
 use self::summary::Summaries;
 use crate::config::snapshot::contexts::{ContextStore, Contexts as Rules};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::{Metrics, StoreCall};
 use crate::types::{ContextId, Version};
+use crate::valkey::Settings;
 
 /// What a client is told of a fault of the gateway's own.
 const FAILED: &str = "The gateway failed; the request id names the case in its log.";
@@ -74,11 +75,10 @@ impl Contexts {
                     url: url.expose().to_owned(),
                     prefix: prefix.to_string(),
                     timeout: *timeout,
-                    lease: *lease,
                 };
                 // What is said of the URL may quote a password.
                 let unusable = |_| io::Error::other("`contexts.store.url` is no address of Valkey");
-                Arc::new(Valkey::new(settings).map_err(unusable)?)
+                Arc::new(Valkey::new(settings, *lease).map_err(unusable)?)
             }
             ContextStore::Embedded { path, sync } => Arc::new(Embedded::open(path, *sync)?),
         };

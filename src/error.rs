@@ -10,6 +10,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use crate::types::Quota;
+
 /// What went wrong, from the point of view of whoever must act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -69,6 +71,8 @@ pub enum Kind {
     BeyondLimit,
     /// A budget does not suffice for the request.
     BudgetExceeded,
+    /// What is left of a limit that several gateways share cannot be known now.
+    QuotaUnavailable,
     /// Every candidate answered 429.
     UpstreamRateLimited,
     /// No connection to any candidate could be made.
@@ -120,6 +124,7 @@ impl Kind {
         Kind::LimitExceeded,
         Kind::BeyondLimit,
         Kind::BudgetExceeded,
+        Kind::QuotaUnavailable,
         Kind::UpstreamRateLimited,
         Kind::UpstreamUnreachable,
         Kind::UpstreamTimeout,
@@ -162,7 +167,7 @@ impl Kind {
             | Kind::UpstreamBroken
             | Kind::UpstreamCredential
             | Kind::UpstreamStatus => 502,
-            Kind::CredentialUnavailable => 503,
+            Kind::CredentialUnavailable | Kind::QuotaUnavailable => 503,
             Kind::UpstreamTimeout => 504,
         }
     }
@@ -198,6 +203,7 @@ impl Kind {
             Kind::LimitExceeded => "limit_exceeded",
             Kind::BeyondLimit => "request_over_limit",
             Kind::BudgetExceeded => "insufficient_quota",
+            Kind::QuotaUnavailable => "quota_unavailable",
             Kind::UpstreamRateLimited => "rate_limit_exceeded",
             Kind::UpstreamUnreachable => "upstream_unreachable",
             Kind::UpstreamTimeout => "upstream_timeout",
@@ -218,6 +224,7 @@ impl Kind {
             | Kind::ContextBusy
             | Kind::ContextStore
             | Kind::LimitExceeded
+            | Kind::QuotaUnavailable
             | Kind::UpstreamRateLimited
             | Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout
@@ -290,6 +297,7 @@ impl Kind {
             | Kind::UpstreamTimeout
             | Kind::UpstreamBroken
             | Kind::UpstreamCredential
+            | Kind::QuotaUnavailable
             | Kind::CredentialUnavailable
             | Kind::UpstreamStatus
             | Kind::Internal => "server_error",
@@ -308,6 +316,8 @@ pub struct Error {
     pub param: Option<Cow<'static, str>>,
     /// When asking again may help (`Retry-After`, whole seconds rounded up).
     pub retry_after: Option<Duration>,
+    /// What is left of the limits that refused, for the headers that tell so.
+    pub quota: Option<Box<Quota>>,
     /// What the operator reads; never sent.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -315,7 +325,8 @@ pub struct Error {
 impl Error {
     /// An error with a kind and its public text.
     pub fn new(kind: Kind, public: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, public: public.into(), param: None, retry_after: None, source: None }
+        let public = public.into();
+        Self { kind, public, param: None, retry_after: None, quota: None, source: None }
     }
 
     /// Names the request member or header at fault.
@@ -327,6 +338,12 @@ impl Error {
     /// Says when asking again may help.
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
+        self
+    }
+
+    /// Says what is left of the limits.
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quota = Some(Box::new(quota));
         self
     }
 

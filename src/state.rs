@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use crate::admission::lease::Leases;
 use crate::admission::{Accounts, Ledger};
 use crate::config::snapshot::Snapshot;
 use crate::context::Contexts;
@@ -58,12 +59,16 @@ impl State {
         metrics: Arc<Metrics>,
         access_log: AccessLog,
         contexts: Arc<Contexts>,
-        journal: Option<Journal>,
+        (journal, leases): (Option<Journal>, Option<Leases>),
     ) -> Result<Self, Unusable> {
         let registry = Arc::new(Registry::new(metrics.clone(), Instant::now()));
         let pools = registry.pools(&snapshot)?;
         metrics.in_use(snapshot.revision);
-        let ledger = Arc::new(Ledger::new(metrics.clone(), Instant::now()));
+        let ledger = Ledger::new(metrics.clone(), Instant::now());
+        let ledger = Arc::new(match leases {
+            Some(leases) => ledger.shared(leases),
+            None => ledger,
+        });
         let accounts = ledger.accounts(&snapshot);
         let active = Active { snapshot: Arc::new(snapshot), pools, accounts };
         Ok(Self {
@@ -105,7 +110,9 @@ impl State {
     /// # Errors
     /// Where a file of the journal cannot be read.
     pub fn restore_budgets(&self) -> std::io::Result<()> {
-        let Some(journal) = &self.journal else { return Ok(()) };
+        // Where budgets are shared, the server that they are shared through remembers.
+        let journal = self.journal.as_ref().filter(|_| self.ledger.leases.is_none());
+        let Some(journal) = journal else { return Ok(()) };
         let today = chrono::Utc::now().date_naive();
         let days = (report::first_day_of_budgets(today), today);
         let unreadable = report::entries(journal.directory(), days, |_, entry| {

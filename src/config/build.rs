@@ -21,6 +21,7 @@ mod template;
 mod terms;
 mod tls;
 mod url;
+mod valkey;
 
 pub use tls::certified_key;
 
@@ -124,6 +125,8 @@ pub(super) fn build(
         endpoints: providers.into_values().flatten().collect(),
         models,
         terms: terms(raw, root, around, !general.prices.is_empty()),
+        valkey: valkey::valkey(&raw.valkey, &root.key("valkey"), around),
+        quotas: valkey::quotas(&raw.quotas, &root.key("quotas")),
         secret_files: around.read.take(),
     }
 }

@@ -14,6 +14,7 @@ pub mod platform;
 pub mod prices;
 pub mod rewrite;
 pub mod terms;
+pub mod valkey;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use self::platform::Platform;
 use self::prices::Prices;
 use self::rewrite::{Rewrite, Translation};
 use self::terms::{Limits, Tier, Usage};
+use self::valkey::{Quotas, Valkey};
 
 /// Tollgate's configuration.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -52,6 +54,12 @@ pub struct Raw {
     /// Conversations that live at the gateway: see docs/contexts.md.
     #[serde(default)]
     pub contexts: Contexts,
+    /// A Valkey or Redis that several gateways share.
+    #[serde(default)]
+    pub valkey: Valkey,
+    /// How limits and budgets hold across the gateways that share it.
+    #[serde(default)]
+    pub quotas: Quotas,
     /// Groups of model servers, by name.
     #[serde(default)]
     pub providers: BTreeMap<String, Provider>,

@@ -9,6 +9,7 @@ pub mod prices;
 pub mod prompt;
 pub mod terms;
 pub mod tls;
+pub mod valkey;
 
 pub mod contexts;
 
@@ -53,6 +54,10 @@ pub struct Snapshot {
     pub keys: HashMap<KeyDigest, Arc<Key>>,
     /// Who may use how much.
     pub terms: Terms,
+    /// What several gateways share: taken into use at start only.
+    pub valkey: Option<valkey::Valkey>,
+    /// How limits hold across them: taken into use at start only.
+    pub quotas: valkey::Quotas,
     /// Files of secrets, which are watched with the configuration.
     pub secret_files: Vec<PathBuf>,
 }

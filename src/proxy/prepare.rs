@@ -22,7 +22,7 @@ use crate::config::snapshot::{Balance, HashOn, Key};
 use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
 use crate::dialect::{capabilities, models};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::request::{Draft, Request, Rewriting, assumed};
 use crate::route::{self, Route};
 use crate::state::{Active, State};
@@ -82,11 +82,32 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
         draft = draft.with_body(&completed)?;
     }
     draft.refuse_state()?;
-    let bill = Bill::open(&active, &caller, &pool, (&draft, header), now)?;
+    let open = || Bill::open(&active, &caller, &pool, (&draft, header), now);
+    let bill = open_bill(state, open).await?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
     let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
     let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
     Ok(Next::Forward(Box::new(exchange)))
+}
+
+/// Opens a bill; one that lacks a lease waits for the next exchange of leases.
+async fn open_bill(state: &State, open: impl Fn() -> Result<Bill>) -> Result<Bill> {
+    let Some(leases) = &state.ledger.leases else { return open() };
+    let mut round = leases.round();
+    let mut opened = open();
+    let patience = leases.patience();
+    while is_for_lease(&opened) && leases.can_help() {
+        if !Box::pin(leases.exchanged(round, patience)).await {
+            break;
+        }
+        round = leases.round();
+        opened = open();
+    }
+    opened
+}
+
+fn is_for_lease(opened: &Result<Bill>) -> bool {
+    opened.as_ref().is_err_and(|error| error.kind == Kind::QuotaUnavailable)
 }
 
 /// The route, and from then on the dialect that the client is answered in.

@@ -10,6 +10,7 @@ use pingora::proxy::{FailToProxy, Session};
 use pingora::{ErrorSource, Result};
 
 use super::attempt::X_REQUEST_ID;
+use super::bill::quota_headers;
 use super::exchange::Context;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::translate::write_error as error_body;
@@ -112,6 +113,9 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
     )?;
     if let Some(after) = error.retry_after {
         header.insert_header(RETRY_AFTER, retry_after(after))?;
+    }
+    for (name, value) in error.quota.iter().flat_map(|quota| quota_headers(quota)) {
+        header.insert_header(name, value)?;
     }
     write(session, ctx, header, body).await
 }

@@ -100,6 +100,7 @@ impl BackgroundService for Work {
                 self.reloader.watch(),
                 self.signals(),
                 self.kept.keep_swept(),
+                self.state.ledger.keep_leases(),
             )
         };
         tokio::select! {

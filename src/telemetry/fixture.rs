@@ -107,6 +107,8 @@ pub(crate) fn snapshot(models: &[(&str, &[&str])]) -> Snapshot {
         endpoints: endpoints.into_values().collect(),
         keys: HashMap::new(),
         terms: Terms::default(),
+        valkey: None,
+        quotas: Default::default(),
         secret_files: Vec::new(),
     }
 }

@@ -110,6 +110,8 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         models: HashMap::from([(ALIAS.into(), Arc::new(model))]),
         keys: HashMap::new(),
         terms: Terms::default(),
+        valkey: None,
+        quotas: Default::default(),
         secret_files: Vec::new(),
     }
 }

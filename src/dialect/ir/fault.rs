@@ -127,6 +127,7 @@ const fn class_of(kind: Kind) -> Class {
         | Kind::UpstreamBroken
         | Kind::UpstreamCredential
         | Kind::CredentialUnavailable
+        | Kind::QuotaUnavailable
         | Kind::UpstreamStatus
         | Kind::Internal => Class::Server,
     }
