@@ -4,6 +4,7 @@
 //! Nothing here locks, counts or changes; live state lies in `upstream`, keyed by [`EndpointId`].
 
 pub mod credential;
+pub mod jwt;
 pub mod platform;
 pub mod prices;
 pub mod prompt;
@@ -22,6 +23,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue};
 
 use self::credential::Credential;
+use self::jwt::Bearers;
 use self::platform::Platform;
 use self::prices::Prices;
 use self::prompt::PromptMessage;
@@ -51,6 +53,8 @@ pub struct Snapshot {
     pub models: HashMap<ModelAlias, Arc<Model>>,
     /// Who may ask. Found by the SHA-256 of the key.
     pub keys: HashMap<KeyDigest, Arc<Key>>,
+    /// Who may ask with a token.
+    pub bearers: Bearers,
     /// Who may use how much.
     pub terms: Terms,
     /// Files of secrets, which are watched with the configuration.
@@ -347,6 +351,7 @@ pub struct Timeouts {
 }
 
 /// A virtual key: who the caller is and what it may use.
+#[derive(Clone)]
 pub struct Key {
     /// Public name.
     pub id: KeyId,

@@ -9,6 +9,7 @@ mod admission;
 mod cells;
 mod contexts;
 mod credential;
+mod issuer;
 mod page;
 mod render;
 mod slots;
@@ -25,6 +26,7 @@ use prometheus::process_collector::ProcessCollector;
 pub use self::admission::AdmissionMetrics;
 pub use self::contexts::{ContextMetrics, StoreCall, TurnEnd};
 pub use self::credential::CredentialMetrics;
+pub use self::issuer::IssuerMetrics;
 
 use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::shard::{Sharded, thread_number};
@@ -83,6 +85,7 @@ struct Handles {
     endpoints: BTreeMap<EndpointId, Arc<EndpointMetrics>>,
     targets: BTreeMap<(ModelAlias, EndpointId), Arc<TargetMetrics>>,
     credentials: BTreeMap<ProviderId, Arc<CredentialMetrics>>,
+    issuers: BTreeMap<String, Arc<IssuerMetrics>>,
 }
 
 impl Metrics {
@@ -120,6 +123,13 @@ impl Metrics {
         Arc::clone(entry.or_insert_with(|| Arc::new(CredentialMetrics::new(provider.clone()))))
     }
 
+    /// The handles of an issuer of tokens; the same for the same name.
+    pub fn issuer(&self, name: &str) -> Arc<IssuerMetrics> {
+        let mut handles = self.handles();
+        let entry = handles.issuers.entry(name.to_owned());
+        Arc::clone(entry.or_insert_with(|| Arc::new(IssuerMetrics::new(name))))
+    }
+
     /// The handles of an alias at an endpoint; the same for the same pair.
     pub fn target(&self, alias: &ModelAlias, endpoint: &EndpointId) -> Arc<TargetMetrics> {
         let mut handles = self.handles();
@@ -154,6 +164,8 @@ impl Metrics {
                 .any(|endpoint| endpoint.provider == *provider && endpoint.credential.is_some())
         };
         handles.credentials.retain(|provider, _| shown(provider));
+        let issuers = &snapshot.bearers.issuers;
+        handles.issuers.retain(|name, _| issuers.iter().any(|issuer| issuer.name == *name));
     }
 
     /// Counts a request as in flight, until what is returned is dropped.

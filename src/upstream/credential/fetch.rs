@@ -34,10 +34,10 @@ pub(super) struct Fresh {
 }
 
 /// Why nothing was: for the log.
-pub(super) type Why = String;
+pub type Why = String;
 
 /// The client of all fetches. It follows no redirects: a credential goes where the configuration says.
-pub(super) fn client() -> Result<Client, Why> {
+pub fn client() -> Result<Client, Why> {
     let mut roots = RootCertStore::empty();
     match rustls_native_certs::load_native_certs() {
         Ok(system) => drop(roots.add_parsable_certificates(system)),
@@ -89,7 +89,7 @@ struct Refusal {
 }
 
 /// Sends a request whose answer is JSON.
-pub(super) async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Why> {
+pub async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Why> {
     // What the parser says may quote a credential.
     let parse = |body: Vec<u8>| serde_json::from_slice(&body).ok();
     parse(bytes(request).await?).ok_or_else(|| "the answer is not what it should be".into())
