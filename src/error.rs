@@ -146,7 +146,12 @@ impl Kind {
     /// The HTTP status of the answer. 499 is never sent: it marks a client that left (nginx's usage).
     pub const fn status(self) -> u16 {
         match self {
-            Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => 401,
+            Kind::Unauthenticated
+            | Kind::InvalidKey
+            | Kind::KeyExpired
+            | Kind::KeyDisabled
+            | Kind::InvalidToken
+            | Kind::TokenExpired => 401,
             Kind::NotFound | Kind::UnknownModel | Kind::ContextNotFound => 404,
             Kind::MethodNotAllowed => 405,
             Kind::BodyTimeout => 408,
@@ -162,8 +167,7 @@ impl Kind {
             | Kind::Untranslatable
             | Kind::ContextTooLong
             | Kind::ContextProtocol => 400,
-            Kind::ContextStore => 503,
-            Kind::Unpriced => 403,
+            Kind::TokenNotPermitted | Kind::Unpriced => 403,
             Kind::LimitExceeded
             | Kind::BeyondLimit
             | Kind::BudgetExceeded
@@ -174,7 +178,7 @@ impl Kind {
             | Kind::UpstreamBroken
             | Kind::UpstreamCredential
             | Kind::UpstreamStatus => 502,
-            Kind::CredentialUnavailable => 503,
+            Kind::ContextStore | Kind::TokenKeysUnavailable | Kind::CredentialUnavailable => 503,
             Kind::UpstreamTimeout => 504,
         }
     }

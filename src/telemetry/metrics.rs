@@ -125,9 +125,8 @@ impl Metrics {
 
     /// The handles of an issuer of tokens; the same for the same name.
     pub fn issuer(&self, name: &str) -> Arc<IssuerMetrics> {
-        let mut handles = self.handles();
-        let entry = handles.issuers.entry(name.to_owned());
-        Arc::clone(entry.or_insert_with(|| Arc::new(IssuerMetrics::new(name))))
+        let new = || Arc::new(IssuerMetrics::new(name));
+        Arc::clone(self.handles().issuers.entry(name.to_owned()).or_insert_with(new))
     }
 
     /// The handles of an alias at an endpoint; the same for the same pair.
@@ -164,8 +163,7 @@ impl Metrics {
                 .any(|endpoint| endpoint.provider == *provider && endpoint.credential.is_some())
         };
         handles.credentials.retain(|provider, _| shown(provider));
-        let issuers = &snapshot.bearers.issuers;
-        handles.issuers.retain(|name, _| issuers.iter().any(|issuer| issuer.name == *name));
+        handles.issuers.retain(|name, _| snapshot.bearers.has_issuer(name));
     }
 
     /// Counts a request as in flight, until what is returned is dropped.

@@ -78,6 +78,11 @@ pub enum Named {
 pub struct Claim(pub Box<str>);
 
 impl Bearers {
+    /// Whether an issuer has this name.
+    pub fn has_issuer(&self, name: &str) -> bool {
+        self.issuers.iter().any(|issuer| issuer.name == name)
+    }
+
     /// Every key in it.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
         self.tenants
