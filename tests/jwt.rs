@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ring::hmac;
 use ring::rand::SystemRandom;
-use ring::rsa::KeyPair as RsaKeyPair;
+use ring::rsa::{KeyPair as RsaKeyPair, PublicKeyComponents};
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
 };
@@ -73,10 +73,8 @@ impl Signer {
                 json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": text(key.public_key().as_ref())})
             }
             Self::Rsa(key) => {
-                let public = key.public();
-                let (n, e) = (public.modulus(), public.exponent());
-                let (n, e) =
-                    (n.big_endian_without_leading_zero(), e.big_endian_without_leading_zero());
+                let PublicKeyComponents { n, e } =
+                    PublicKeyComponents::<Vec<u8>>::from(key.public());
                 json!({"kty": "RSA", "alg": "RS256", "kid": kid, "n": text(n), "e": text(e)})
             }
         }
