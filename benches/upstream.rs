@@ -82,6 +82,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
             statuses: Vec::new(),
             budget_percent: 20,
             budget_min_per_second: 10,
+            backoff: Duration::ZERO,
         },
         timeouts: timeouts(),
     };

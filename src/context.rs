@@ -7,11 +7,14 @@
 
 pub mod ask;
 pub mod delta;
+mod facts;
 pub mod lease;
 pub mod log;
 pub mod message;
+pub mod prompt;
 pub mod resource;
 pub mod store;
+pub mod summary;
 pub mod tokens;
 pub mod turn;
 pub mod window;
@@ -29,6 +32,7 @@ use self::store::embedded::Embedded;
 use self::store::memory::Memory;
 use self::store::valkey::{Settings, Valkey};
 use self::store::{Failure, Keep, Key, Lease, Store};
+use self::summary::Summaries;
 use crate::config::snapshot::contexts::{ContextStore, Contexts as Rules};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::{Metrics, StoreCall};
@@ -41,6 +45,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Contexts {
     store: Arc<dyn Store>,
     leases: Leases,
+    summaries: Summaries,
     metrics: Arc<Metrics>,
 }
 
@@ -71,7 +76,8 @@ impl Contexts {
             }
             ContextStore::Embedded { path, sync } => Arc::new(Embedded::open(path, *sync)?),
         };
-        let contexts = Self { store, leases: Leases::default(), metrics };
+        let contexts =
+            Self { store, leases: Leases::default(), summaries: Summaries::default(), metrics };
         contexts.take_stock();
         Ok(contexts)
     }

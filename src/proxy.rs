@@ -13,6 +13,7 @@ mod failure;
 mod held;
 mod losses;
 mod prepare;
+mod refusal;
 mod reply;
 mod request_id;
 
@@ -73,6 +74,7 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
+        ctx.back_off().await;
         ctx.start_attempt()
     }
 

@@ -5,6 +5,7 @@
 //! body of each attempt. Bytes that no rule touches stay as the client wrote them; only for an
 //! upstream of another dialect is the body translated, behind the rules.
 
+pub mod assumed;
 pub mod outgoing;
 mod platform;
 mod prompt;

@@ -9,7 +9,7 @@
 //! This module decides nothing about retries (see `retry`) and knows no dialect.
 
 mod balance;
-mod credential;
+pub mod credential;
 mod endpoint;
 #[cfg(test)]
 mod fixture;

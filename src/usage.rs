@@ -111,6 +111,9 @@ pub struct AttemptRecord {
     pub outcome: Outcome,
     /// The translation, where the endpoint does not speak the client's dialect.
     pub translation: Option<Box<Translation>>,
+    /// Whether it was at the endpoint that the request's context belongs to; `None` where there is
+    /// no such thing.
+    pub at_home: Option<bool>,
     /// Whether the connection had been used before; `None` where there was none.
     pub reused: Option<bool>,
     /// From the attempt's start to the answer's header.

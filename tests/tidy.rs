@@ -214,7 +214,7 @@ fn lines_where<'a>(
 }
 
 fn sources() -> Vec<Source> {
-    let directories = ["src", "tests", "benches", "examples"];
+    let directories = ["src", "tests", "benches", "examples", "fuzz"];
     let paths = directories.iter().flat_map(|directory| files(&root().join(directory), "rs"));
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).expect("a text file");

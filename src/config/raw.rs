@@ -223,6 +223,8 @@ pub struct Retry {
     pub budget_percent: Option<u32>,
     /// Retries a second that are always allowed. Default 10.
     pub budget_min_per_second: Option<u32>,
+    /// The longest wait before an endpoint that failed is asked again by the same request, doubled each time, up to 32-fold; 0: none. Default 100.
+    pub backoff_ms: Option<u64>,
 }
 
 /// A group of model servers that are reached in the same way.
@@ -322,6 +324,8 @@ pub struct Model {
     pub balance: Balance,
     /// For consistent_hash: `key`, `user` or `header:NAME`. Default key.
     pub hash_on: Option<String>,
+    /// For context: an endpoint keeps its contexts while it has at most this share of its part of the requests in flight. Default 125.
+    pub load_percent: Option<u32>,
     /// What is changed in the body.
     #[serde(default)]
     pub rewrite: Rewrite,
@@ -368,4 +372,6 @@ pub enum Balance {
     PeakEwma,
     /// The same endpoint for the same value of `hash_on`.
     ConsistentHash,
+    /// The same endpoint for the same context, unless it has too much to do.
+    Context,
 }

@@ -288,6 +288,12 @@ pub enum Balance {
     PeakEwma,
     /// The same target for the same value, with few moves when targets change (ketama).
     ConsistentHash(HashOn),
+    /// The same target for the same context, while it has at most so many percent of its share of
+    /// the requests in flight; at least 100.
+    Context {
+        /// Of the share that its weight gives it.
+        load_percent: u32,
+    },
 }
 
 /// What a consistent hash is taken of; the caller's key where it is absent.
@@ -335,6 +341,8 @@ pub struct Retry {
     pub budget_percent: u32,
     /// … but this many a second always.
     pub budget_min_per_second: u32,
+    /// The longest wait before a failed endpoint is asked again, the first time.
+    pub backoff: Duration,
 }
 
 /// How long things may take.

@@ -68,6 +68,7 @@ struct WireWindow {
 #[serde(rename_all = "snake_case")]
 enum WireStrategy {
     OldestTurns,
+    Summarize,
     None,
 }
 
@@ -157,6 +158,7 @@ fn of_body(member: &Member<'_>, bounds: Bounds) -> Result<Asked> {
         tokens_max: wire.window.max_tokens,
         strategy: wire.window.strategy.map(|strategy| match strategy {
             WireStrategy::OldestTurns => WindowStrategy::OldestTurns,
+            WireStrategy::Summarize => WindowStrategy::Summarize,
             WireStrategy::None => WindowStrategy::None,
         }),
     })

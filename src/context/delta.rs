@@ -90,6 +90,17 @@ impl Delta {
     }
 }
 
+/// Reads the `data` of a context that is made: as it is said, with the nulls that a merge would take
+/// away.
+///
+/// # Errors
+/// `DeltaRefused` where it is no object, too large or too deep.
+pub fn data(text: &str, bounds: Bounds) -> Result<Arc<str>> {
+    let data = parse(text)?;
+    check_depth(&data)?;
+    rendered(&data, bounds)
+}
+
 /// What a delta changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -150,11 +161,16 @@ fn measure(value: &Value) -> (usize, usize) {
 }
 
 fn merged(mut data: Value, patch: &Value, bounds: Bounds) -> Result<Arc<str>> {
-    if measure(patch).1 > DEPTH_MAX {
-        return Err(refused(format!("it nests deeper than {DEPTH_MAX} levels")));
-    }
+    check_depth(patch)?;
     json_patch::merge(&mut data, patch);
     rendered(&data, bounds)
+}
+
+fn check_depth(value: &Value) -> Result<()> {
+    match measure(value).1 > DEPTH_MAX {
+        true => Err(refused(format!("it nests deeper than {DEPTH_MAX} levels"))),
+        false => Ok(()),
+    }
 }
 
 /// `data` as text.

@@ -55,17 +55,8 @@ impl Contexts {
     pub async fn create(&self, tenant: TenantId, body: &[u8], rules: &Rules) -> Result<Shown> {
         let new: New<'_> = read(body)?;
         let messages = new.messages.map_or(Ok(Vec::new()), |list| message::read_all(list.get()))?;
-        let data = match new.data {
-            None => NO_DATA.into(),
-            Some(data) => {
-                // A merge with nothing is data that has been checked.
-                let empty = Document::empty();
-                match Delta::merge(data.get().as_bytes())?.apply(&empty, bounds(rules))? {
-                    delta::Change::Data(data) => data,
-                    delta::Change::Whole(document) => document.data,
-                }
-            }
-        };
+        let checked = |data: &RawValue| delta::data(data.get(), bounds(rules));
+        let data = new.data.map_or_else(|| Ok(NO_DATA.into()), checked)?;
         let id = new.id.map_or_else(fresh_id, |text| id(&text, "id"))?;
         self.begin_with(Key { tenant, id }, Document { messages, data }, rules).await
     }
@@ -186,6 +177,7 @@ impl Contexts {
         let _lease = self.lease(key, rules.turn_wait).await?;
         let log = self.read(key).await?.ok_or_else(|| not_found(key))?;
         check_match(key, &log, expected)?;
+        self.unfold(key).await;
         self.remove(key).await?;
         let body = format!(r#"{{"id":"{}","object":"context.deleted","deleted":true}}"#, key.id);
         Ok(Shown { id: key.id.clone(), version: log.version(), body })

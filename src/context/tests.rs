@@ -17,6 +17,7 @@ use super::store::embedded::Embedded;
 use super::store::memory::Memory;
 use super::store::valkey::tests::Server;
 use super::store::{Key, Store};
+use super::summary::Summaries;
 use super::turn::Coming;
 use super::{Contexts, Rules, bounds};
 use crate::dialect::openai::capture::Gathered;
@@ -36,7 +37,12 @@ fn rules() -> Rules {
 
 fn over(store: Arc<dyn Store>) -> Arc<Contexts> {
     let metrics = Arc::new(Metrics::new(1));
-    Arc::new(Contexts { store, leases: Leases::default(), metrics })
+    Arc::new(Contexts {
+        store,
+        leases: Leases::default(),
+        summaries: Summaries::default(),
+        metrics,
+    })
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -286,8 +292,8 @@ async fn turn(
     is_answered: bool,
 ) -> Result<()> {
     let messages = json!([{"role": "user", "content": said.to_string()}]).to_string();
-    let coming =
-        Coming { tenant: tenant.clone(), messages: read_all(&messages)?, tokens_max: None };
+    let (tenant, messages) = (tenant.clone(), read_all(&messages)?);
+    let coming = Coming { tenant, messages, by_name: false, tokens_max: None };
     let turn = contexts.begin(asked, coming, &rules()).await?.turn;
     if is_answered {
         let answer = json!({"role": "assistant", "content": said.to_string()}).to_string();

@@ -9,22 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderName, HeaderValue};
 
-use super::ask::{Asked, X_CONTEXT_ID, X_CONTEXT_VERSION};
+use super::ask::Asked;
 use super::delta::{self, Bounds, Delta};
+use super::facts::Facts;
 use super::log::{Change, Document, Entry, Log, NO_DATA};
-use super::message::{Message, OVERHEAD_BYTES};
+use super::message::{self, Message, OVERHEAD_BYTES};
+use super::prompt::{Fitting, Material};
 use super::store::{Failure, Keep, Key, Limit as StoreLimit};
-use super::window::{self, Limit, View};
+use super::summary::Wanted;
 use super::{Contexts, HeldLease, Rules, bounds, error, expect, fresh_id, keep, now};
-use crate::config::snapshot::contexts::WindowStrategy;
 use crate::dialect::openai::capture::Gathered;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::TurnEnd;
 use crate::types::{TenantId, Version};
-
-const X_CONTEXT_MESSAGES: HeaderName = HeaderName::from_static("x-context-messages");
-const X_CONTEXT_TOKENS: HeaderName = HeaderName::from_static("x-context-tokens");
-const X_CONTEXT_DROPPED: HeaderName = HeaderName::from_static("x-context-dropped");
 
 /// What a request brings to its context.
 pub struct Coming {
@@ -32,6 +29,8 @@ pub struct Coming {
     pub tenant: TenantId,
     /// The request's own messages.
     pub messages: Vec<Message>,
+    /// Whether results among them may name their calls by the function alone.
+    pub by_name: bool,
     /// The most tokens of the prompt, where there is a limit.
     pub tokens_max: Option<u32>,
 }
@@ -55,18 +54,6 @@ pub struct Turn {
     progress: Mutex<Progress>,
 }
 
-/// What the client is told of its turn.
-struct Facts {
-    /// The version that the turn makes, or reads.
-    version: Version,
-    /// Messages sent upstream.
-    messages: usize,
-    /// Their tokens, as estimated.
-    tokens: u32,
-    /// Messages that the window left out.
-    dropped: usize,
-}
-
 enum Progress {
     /// The answer has not come.
     Underway(Box<Pending>),
@@ -81,6 +68,8 @@ enum Progress {
 /// What a turn will add, without its answer.
 struct Pending {
     change: Change,
+    /// The summary that the turns behind it need.
+    wanted: Option<Wanted>,
     _lease: HeldLease,
 }
 
@@ -93,7 +82,7 @@ impl Contexts {
     pub async fn begin(
         self: &Arc<Self>,
         asked: Asked,
-        coming: Coming,
+        mut coming: Coming,
         rules: &Rules,
     ) -> Result<Begun> {
         let id = asked.id.map_or_else(fresh_id, Ok)?;
@@ -107,6 +96,9 @@ impl Contexts {
         expect(&key, base, asked.version)?;
         let changed = changed(log.as_deref(), &asked.deltas, bounds(rules))?;
         let stored = stored(log.as_deref(), changed.as_ref());
+        if coming.by_name {
+            message::answer_by_name(&stored, &mut coming.messages)?;
+        }
         let keep = keep(rules);
         let messages = [stored, coming.messages.iter().collect()].concat();
         if lease.is_some() {
@@ -118,52 +110,52 @@ impl Contexts {
             tokens_max: coming.tokens_max,
             strategy: asked.strategy.unwrap_or(rules.window.strategy),
             keep_percent: rules.window.keep_percent,
+            summary: rules.window.summary.clone(),
         };
-        let view = fitting.fit(&messages)?;
-        let prompt = joined(&messages, &view);
-        self.tell(&messages, coming.messages.len(), &view);
+        let own = coming.messages.len();
+        let material = Material { lead: None, messages, own };
+        let prompt = self.prompt(&key, &material, &fitting).await?;
         let facts = Facts {
             version: if lease.is_some() { base.next() } else { base },
-            messages: messages.len() - view.dropped,
-            tokens: view.tokens,
-            dropped: view.dropped,
+            messages: prompt.messages,
+            tokens: prompt.tokens,
+            dropped: prompt.dropped,
+            summarized: prompt.summarized,
         };
-        let progress = match lease {
-            None => {
-                self.metrics.contexts.turn(TurnEnd::ReadOnly);
-                Progress::Over
-            }
-            Some(lease) => {
-                let change = addition(base, changed, coming.messages);
-                Progress::Underway(Box::new(Pending { change, _lease: lease }))
-            }
-        };
+        let pending = lease.map(|lease| Pending {
+            change: addition(base, changed, coming.messages),
+            wanted: prompt.wanted,
+            _lease: lease,
+        });
         let turn = Turn {
             contexts: self.clone(),
             key,
             keep,
             facts,
             answer_bytes_max: rules.answer_bytes_max,
-            progress: Mutex::new(progress),
+            progress: Mutex::new(self.progress(pending)),
         };
-        Ok(Begun { turn, messages: prompt })
+        Ok(Begun { turn, messages: prompt.text })
     }
 
-    /// Counts what the prompt has beyond the request's own messages, and what it lacks.
-    fn tell(&self, messages: &[&Message], own: usize, view: &View) {
-        let stored = messages.iter().zip(&view.kept).take(messages.len() - own);
-        let (mut bytes, mut dropped) = (0, 0);
-        for (message, kept) in stored {
-            match kept {
-                true => bytes += message.text.len(),
-                false => dropped += u64::from(message.tokens),
+    /// Where a turn begins: one that keeps nothing is over.
+    fn progress(&self, pending: Option<Pending>) -> Progress {
+        match pending {
+            Some(pending) => Progress::Underway(Box::new(pending)),
+            None => {
+                self.metrics.contexts.turn(TurnEnd::ReadOnly);
+                Progress::Over
             }
         }
-        self.metrics.contexts.prompt(bytes, dropped);
     }
 }
 
 impl Turn {
+    /// Which context it is a turn of.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
     /// Whether the answer is to be gathered.
     pub fn wants_answer(&self) -> bool {
         matches!(*self.progress(), Progress::Underway(_))
@@ -207,7 +199,11 @@ impl Turn {
                 pending.change.push(answer);
                 let entry =
                     Entry { version: self.facts.version, at: now(), change: pending.change };
-                self.contexts.append(&self.key, entry, &self.keep).await
+                self.contexts.append(&self.key, entry, &self.keep).await.map(|()| {
+                    if let Some(wanted) = pending.wanted.take() {
+                        self.contexts.fold_later(self.key.clone(), wanted, self.keep);
+                    }
+                })
             }
             Err(error) => Err(error),
         };
@@ -229,16 +225,7 @@ impl Turn {
 
     /// What the answer's header says of the turn.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let number = |number: u64| HeaderValue::from(number);
-        let Facts { version, messages, tokens, dropped } = &self.facts;
-        let id = HeaderValue::from_str(self.key.id.as_str()).ok();
-        let numbers = [
-            (X_CONTEXT_VERSION, number(version.0)),
-            (X_CONTEXT_MESSAGES, number(*messages as u64)),
-            (X_CONTEXT_TOKENS, number(u64::from(*tokens))),
-            (X_CONTEXT_DROPPED, number(*dropped as u64)),
-        ];
-        id.map(|id| (X_CONTEXT_ID, id)).into_iter().chain(numbers)
+        self.facts.headers(&self.key.id)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -339,52 +326,6 @@ fn check_room(key: &Key, log: Option<&Log>, messages: usize, rules: &Rules) -> R
     Ok(())
 }
 
-/// How a prompt is made to fit.
-struct Fitting {
-    tokens_max: Option<u32>,
-    strategy: WindowStrategy,
-    keep_percent: u32,
-}
-
-impl Fitting {
-    fn fit(&self, messages: &[&Message]) -> Result<View> {
-        let whole = window::whole(messages);
-        let Some(tokens_max) = self.tokens_max.filter(|max| whole.tokens > *max) else {
-            return Ok(whole);
-        };
-        let limit = Limit { tokens_max, keep_percent: self.keep_percent };
-        let (view, advice) = match self.strategy {
-            WindowStrategy::None => (Err(whole.tokens), "Shorten it, or let old turns stay behind"),
-            WindowStrategy::OldestTurns => (
-                window::oldest_turns(messages, limit).map_err(|too_long| too_long.tokens),
-                "Its last turn alone, with what must stay, is too long",
-            ),
-        };
-        view.map_err(|tokens| {
-            let text = format!(
-                "The conversation has about {tokens} tokens, and {tokens_max} fit. {advice}."
-            );
-            Error::new(Kind::ContextTooLong, text).param("messages")
-        })
-    }
-}
-
-/// The messages that go, as a JSON array.
-fn joined(messages: &[&Message], view: &View) -> String {
-    let kept = || messages.iter().zip(&view.kept).filter(|(_, kept)| **kept).map(|(m, _)| &m.text);
-    let size: usize = kept().map(|text| text.len() + 1).sum();
-    let mut out = String::with_capacity(size + 2);
-    out.push('[');
-    for (index, text) in kept().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        out.push_str(text);
-    }
-    out.push(']');
-    out
-}
-
 fn too_long(key: &Key, bytes_max: usize) -> Error {
     let text = format!(
         "The answer cannot be kept in the context `{}`: it has more than {bytes_max} bytes.",
@@ -394,5 +335,5 @@ fn too_long(key: &Key, bytes_max: usize) -> Error {
 }
 
 fn unreadable() -> Error {
-    Error::new(Kind::UpstreamBroken, "The model's answer is no chat completion, and was not kept.")
+    Error::new(Kind::UpstreamBroken, "The model's answer cannot be read, and was not kept.")
 }

@@ -72,6 +72,19 @@ pub fn oldest_turns(messages: &[&Message], limit: Limit) -> Result<View, TooLong
     Ok(View { kept, tokens, dropped })
 }
 
+/// How many messages, from the first on, are to be folded into one so that the rest is down to the
+/// share of the limit that a cut leaves; 0 where only the last turn is left to go.
+pub fn to_fold(messages: &[&Message], limit: Limit) -> usize {
+    let stays = stays(messages);
+    let (mut fixed, mut loose) = (0_u64, 0_u64);
+    for (message, stays) in messages.iter().zip(&stays) {
+        *(if *stays { &mut fixed } else { &mut loose }) += u64::from(message.tokens);
+    }
+    let keep = u64::from(limit.tokens_max) * u64::from(limit.keep_percent) / 100;
+    let all = (0, messages.len());
+    advance(messages, &stays, all, &mut loose, keep.saturating_sub(fixed))
+}
+
 /// Moves the cut to the first turn from which on at most `room` tokens are left, and no further
 /// than the last turn before `end`, which is the one that is asked about.
 fn advance(
@@ -98,7 +111,7 @@ fn advance(
 
 /// Whether each message must go: instructions, what is pinned, and what a pinned call or result
 /// belongs with.
-fn stays(messages: &[&Message]) -> Vec<bool> {
+pub fn stays(messages: &[&Message]) -> Vec<bool> {
     let mut stays: Vec<bool> = messages
         .iter()
         .map(|message| message.part == Part::Instruction || message.pinned)

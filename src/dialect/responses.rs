@@ -5,6 +5,7 @@
 //! intermediate form has them as parts of one message. Source: OpenAI API reference, "Responses".
 
 pub mod answer;
+mod block;
 mod event;
 pub mod request_reader;
 pub mod request_writer;

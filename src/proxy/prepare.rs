@@ -1,6 +1,7 @@
 //! Everything between a request's header and its first attempt: one line a step, in order.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use ahash::RandomState;
 use bytes::Bytes;
@@ -17,10 +18,11 @@ use super::reply::Reply;
 use crate::auth;
 use crate::body;
 use crate::config::snapshot::{Balance, HashOn, Key};
+use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
 use crate::dialect::{capabilities, models};
 use crate::error::Result;
-use crate::request::{Draft, Request, Rewriting};
+use crate::request::{Draft, Request, Rewriting, assumed};
 use crate::route::{self, Route};
 use crate::state::{Active, State};
 use crate::upstream::{Pool, Tried};
@@ -55,26 +57,29 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
+    let (body, assumed) = assumed::with_model(call.operation, body);
     let header = session.req_header();
     let completed;
     let mut draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
-    let pool = route::resolve(&active.pools, &caller, draft.model())?;
+    let pool = route::resolve(&active.pools, &caller, draft.model())
+        .map_err(|error| assumed::explained(error, assumed))?;
     ctx.model = pool.metrics().cloned();
     if let Some(body) = draft.estimate(&pool.model)? {
         return Ok(Next::Reply(Reply::estimate(body)));
     }
     draft.admit(&pool.model)?;
-    let mut turn = None;
+    let (mut turn, mut losses) = (None, Vec::new());
     if let Some(asked) = contexts::asked(&active.snapshot.contexts, header, &draft)? {
-        let begin = contexts::begin(state, &active, *asked, (&caller, &pool.model), &body);
+        let who = (&*caller, &*pool.model);
+        let begin = contexts::begin(state, &active, *asked, who, (&draft, &body));
         let begun = Box::pin(begin).await?;
-        (turn, completed) = (Some(begun.0), begun.1);
+        (turn, completed, losses) = (Some(begun.turn), begun.body, begun.losses);
         draft = draft.with_body(&completed)?;
     }
     let bill = Bill::open(&active, &caller, &pool, (&draft, header), now)?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
-    let hash = hash(&pool, &request, &caller, header);
-    let exchange = Exchange { turn, ..exchange((pool, bill), request, hash, ctx) };
+    let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
+    let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
     Ok(Next::Forward(Box::new(exchange)))
 }
 
@@ -143,9 +148,18 @@ fn rewrite(
 }
 
 /// The value that a consistent hash goes by: the same in every process and after a restart.
-fn hash(pool: &Pool, request: &Request, caller: &Key, header: &RequestHeader) -> Option<u64> {
+fn hash(
+    pool: &Pool,
+    request: &Request,
+    (caller, turn): (&Key, Option<&Turn>),
+    header: &RequestHeader,
+) -> Option<u64> {
     static HASHER: LazyLock<RandomState> = LazyLock::new(|| RandomState::with_seeds(1, 2, 3, 4));
-    let Balance::ConsistentHash(on) = &pool.model.balance else { return None };
+    let on = match &pool.model.balance {
+        Balance::ConsistentHash(on) => on,
+        Balance::Context { .. } => return turn.map(|turn| HASHER.hash_one(turn.key())),
+        Balance::RoundRobin | Balance::LeastRequests | Balance::PeakEwma => return None,
+    };
     let key = caller.id.as_str().as_bytes();
     Some(match on {
         HashOn::Key => HASHER.hash_one(key),
@@ -174,8 +188,10 @@ fn exchange(
         tried: Tried::default(),
         attempts_made: 0,
         stale_retried: false,
+        backoff: Duration::ZERO,
         retry_after: None,
         hold: None,
         turn: None,
+        losses: Vec::new(),
     }
 }

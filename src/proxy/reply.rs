@@ -1,5 +1,7 @@
 //! Answers that the gateway writes itself: model lists and errors.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
@@ -114,9 +116,14 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
         if error.kind.may_pass_later() { "true" } else { "false" },
     )?;
     if let Some(after) = error.retry_after {
-        header.insert_header(RETRY_AFTER, after.as_secs_f64().ceil() as u64)?;
+        header.insert_header(RETRY_AFTER, retry_after(after))?;
     }
     write(session, ctx, header, body).await
+}
+
+/// A time to wait as `Retry-After` says it, in whole seconds.
+pub fn retry_after(after: Duration) -> HeaderValue {
+    HeaderValue::from(after.as_secs() + u64::from(after.subsec_nanos() > 0))
 }
 
 /// Ends a stream that has begun with an error event.

@@ -1,5 +1,7 @@
 //! Answers that are translated: streams event by event, whole ones once they are there.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{CUT_SHORT, End, Passage};
@@ -49,6 +51,7 @@ pub struct Whole {
     held: Vec<u8>,
     usage: Option<TokenUsage>,
     losses: Vec<Loss>,
+    retry_after: Option<Duration>,
 }
 
 impl Streamed {
@@ -188,6 +191,7 @@ impl Whole {
             held: Vec::new(),
             usage: None,
             losses: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -205,7 +209,9 @@ impl Whole {
         }
         let held = std::mem::take(&mut self.held);
         if self.status >= 400 {
-            *body = Some(translate_error(self.from, self.to, self.status, &held).body.into());
+            let told = translate_error(self.from, self.to, self.status, &held);
+            self.retry_after = told.fault.retry_after;
+            *body = Some(told.body.into());
             return End::Fine;
         }
         match self.translate(&held) {
@@ -232,6 +238,11 @@ impl Whole {
     /// Tokens used, once they are told.
     pub const fn usage(&self) -> Option<TokenUsage> {
         self.usage
+    }
+
+    /// When to ask again, where an error told it.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// What could not be carried.

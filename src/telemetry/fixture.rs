@@ -45,6 +45,7 @@ pub(crate) fn record(metrics: &Metrics, alias: &str, endpoint: &str) -> UsageRec
             model: ModelName::from("gpt-9"),
             outcome: Outcome::Answered(200),
             translation: None,
+            at_home: None,
             reused: Some(true),
             first_byte: Some(Duration::from_micros(1_500)),
             total: Duration::from_micros(1_900),
@@ -179,6 +180,7 @@ fn model(alias: &str, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Model {
             statuses: vec![],
             budget_percent: 20,
             budget_min_per_second: 10,
+            backoff: Duration::ZERO,
         },
         timeouts: Timeouts {
             connect: second,

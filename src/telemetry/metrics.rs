@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::process_collector::ProcessCollector;
 
 pub use self::admission::AdmissionMetrics;
-pub use self::contexts::{ContextMetrics, StoreCall, TurnEnd};
+pub use self::contexts::{ContextMetrics, StoreCall, SummaryEnd, TurnEnd};
 pub use self::credential::CredentialMetrics;
 pub use self::issuer::IssuerMetrics;
 
@@ -359,6 +359,8 @@ struct TargetCells {
     cost: Counts<1>,
     /// Without losses, then with some.
     translations: Counts<2>,
+    /// Turns away from where their context belongs, then at home.
+    affinity: Counts<2>,
 }
 
 impl TargetMetrics {
@@ -381,6 +383,9 @@ impl TargetMetrics {
         cells.attempts.add(slots::outcome(attempt.outcome), 1);
         if let Some(done) = &attempt.translation {
             cells.translations.add(usize::from(!done.losses.is_empty()), 1);
+        }
+        if let Some(at_home) = attempt.at_home {
+            cells.affinity.add(usize::from(at_home), 1);
         }
         self.endpoint.record(thread, attempt);
     }

@@ -44,6 +44,8 @@ enum Policy {
     LeastRequests,
     PeakEwma,
     ConsistentHash(Ring),
+    /// With the load that an endpoint may have, in percent of its share.
+    Bounded(Ring, u32),
 }
 
 impl Balancer {
@@ -58,13 +60,15 @@ impl Balancer {
             Balance::LeastRequests => Policy::LeastRequests,
             Balance::PeakEwma => Policy::PeakEwma,
             Balance::ConsistentHash(_) => Policy::ConsistentHash(Ring::new(targets)),
+            Balance::Context { load_percent } => Policy::Bounded(Ring::new(targets), *load_percent),
         };
         Self { policy, schedule }
     }
 
     /// One of the targets whose share is not 0; `None` where there is none.
     ///
-    /// `hash` matters to consistent hashing alone, which without it balances as peak EWMA.
+    /// `hash` matters to consistent hashing alone, bounded or not, which without it balances as peak
+    /// EWMA.
     pub(super) fn pick<'a>(
         &self,
         targets: &'a [Arc<LiveTarget>],
@@ -80,7 +84,25 @@ impl Balancer {
             (Policy::RoundRobin(turn), _) => choice.in_turn(turn),
             (Policy::LeastRequests, _) => choice.least_requests(),
             (Policy::ConsistentHash(ring), Some(hash)) => ring.pick(hash, targets, choice.share),
-            (Policy::PeakEwma | Policy::ConsistentHash(_), _) => choice.better_of_two(now),
+            (Policy::Bounded(ring, percent), Some(hash)) => {
+                let share = choice.within_bound(*percent);
+                ring.pick(hash, targets, share)
+            }
+            (Policy::PeakEwma | Policy::ConsistentHash(_) | Policy::Bounded(..), _) => {
+                choice.better_of_two(now)
+            }
+        }
+    }
+
+    /// Where a context belongs, whatever state its target is in; `None` where none belongs anywhere.
+    pub(super) fn home<'a>(
+        &self,
+        targets: &'a [Arc<LiveTarget>],
+        hash: Option<u64>,
+    ) -> Option<&'a Arc<LiveTarget>> {
+        match &self.policy {
+            Policy::Bounded(ring, _) => ring.home(hash?, targets),
+            _ => None,
         }
     }
 }
@@ -148,6 +170,22 @@ impl<'a, F: Fn(&LiveTarget) -> u32> Choice<'a, '_, F> {
             None => LATENCY_UNKNOWN,
         };
         latency * (f64::from(in_flight) + 1.0) / self.weight(target).max(1) as f64
+    }
+
+    /// The shares, without the targets that have more to do than their part of all that is in
+    /// flight here, this request included, lets them (consistent hashing with bounded loads). There is
+    /// always one that has not: the bounds add up to more than is in flight.
+    fn within_bound(&self, percent: u32) -> impl Fn(&LiveTarget) -> u32 {
+        let (mut in_flight, mut weights) = (1_u64, 0_u64);
+        for target in self.targets.iter().filter(|target| (self.share)(target) > 0) {
+            in_flight += u64::from(target.in_flight());
+            weights += u64::from(target.target().weight);
+        }
+        move |target| {
+            let room = in_flight * u64::from(percent) * u64::from(target.target().weight);
+            let bound = room.div_ceil(weights.max(1) * 100);
+            if u64::from(target.in_flight()) < bound { (self.share)(target) } else { 0 }
+        }
     }
 
     /// A random target that is wanted, by weight and share: from the schedule where luck

@@ -6,12 +6,13 @@
 //! not seen here, and no file is read but the token of a container, which its platform changes at will.
 
 mod aws;
-mod fetch;
+pub mod fetch;
 mod google;
 mod keeper;
 mod oauth;
 mod schedule;
 mod sigv4;
+mod sts;
 
 #[cfg(test)]
 mod tests;

@@ -96,6 +96,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
             statuses: Vec::new(),
             budget_percent: 20,
             budget_min_per_second: 10,
+            backoff: Duration::ZERO,
         },
         timeouts: timeouts(),
     };

@@ -67,6 +67,7 @@ pub struct Pick {
     origin: Origin,
     address: Option<SocketAddr>,
     answered: bool,
+    at_home: Option<bool>,
 }
 
 impl Pool {
@@ -104,7 +105,16 @@ impl Pool {
         let now = self.origin.at(now);
         let target = self.preferred(hash, tried, now).or_else(|| self.least_bad(tried, now))?;
         tried.add(target);
-        Some(Pick::new(Arc::clone(target), self.origin, now))
+        let at_home = self.home(hash).map(|home| home.index == target.index);
+        let mut pick = Pick::new(Arc::clone(target), self.origin, now);
+        pick.at_home = at_home;
+        Some(pick)
+    }
+
+    /// Where a context belongs: the first level is where its next turns will go too.
+    fn home(&self, hash: Option<u64>) -> Option<&Arc<LiveTarget>> {
+        let level = self.levels.first()?;
+        level.balancer.home(&level.targets, hash)
     }
 
     /// The alias's metric handles; `None` only for a pool without targets.
@@ -205,12 +215,18 @@ impl Tried {
 impl Pick {
     fn new(target: Arc<LiveTarget>, origin: Origin, now: Moment) -> Self {
         target.live.vitals().enter();
-        Self { target, started: now, origin, address: None, answered: false }
+        Self { target, started: now, origin, address: None, answered: false, at_home: None }
     }
 
     /// Which endpoint, and which model to ask for there.
     pub fn target(&self) -> &Target {
         &self.target.target
+    }
+
+    /// Whether it is the endpoint that the request's context belongs to; `None` where contexts are not
+    /// what the alias balances by, or there is none.
+    pub fn at_home(&self) -> Option<bool> {
+        self.at_home
     }
 
     /// The endpoint's live state.

@@ -1,14 +1,26 @@
 //! Conversations that live at the gateway: their store and their bounds.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
 use super::limits::{millis, seconds, within};
 use super::{Surroundings, secret};
 use crate::config::raw::SecretRef;
 use crate::config::raw::contexts as raw;
-use crate::config::snapshot::contexts::{ContextStore, ContextWindow, Contexts, WindowStrategy};
+use crate::config::snapshot::contexts::{
+    ContextStore, ContextWindow, Contexts, Summary, WindowStrategy,
+};
 use crate::config::spot::Spot;
 
 const COUNT_MAX: usize = 1_000_000_000;
 const BYTES_MAX: usize = 1 << 40;
+
+/// What the model of summaries is told where the configuration does not say.
+const SUMMARY_PROMPT: &str = "You are given the beginning of a conversation, one JSON message a line. \
+    Write what a participant must know of it to go on: facts, names, numbers, decisions, preferences and \
+    open questions. Write notes, in the language of the conversation, without an introduction.";
 
 /// How an address of Valkey begins.
 const SCHEMES: [&str; 5] = ["redis", "rediss", "valkey", "valkeys", "redis+unix"];
@@ -28,7 +40,7 @@ pub(super) fn contexts(
     Contexts {
         enabled: raw.enabled.unwrap_or(or.enabled),
         store: store(&raw.store, &spot.key("store"), around),
-        window: window(&raw.window, or.window, &spot.key("window")),
+        window: window(&raw.window, or.window, &spot.key("window"), around),
         ttl: seconds(raw.ttl_seconds, or.ttl.as_secs(), &spot.key("ttl_seconds")),
         turn_wait: raw
             .turn_wait_ms
@@ -112,10 +124,21 @@ fn valkey(
     }
 }
 
-fn window(raw: &raw::ContextWindow, or: ContextWindow, spot: &Spot<'_>) -> ContextWindow {
+fn window(
+    raw: &raw::ContextWindow,
+    or: ContextWindow,
+    spot: &Spot<'_>,
+    around: &Surroundings<'_>,
+) -> ContextWindow {
+    let summary = raw.summary.as_ref().map(|raw| summary(raw, &spot.key("summary"), around));
+    if matches!(raw.strategy, raw::WindowStrategy::Summarize) && summary.is_none() {
+        spot.key("strategy").refuse("needs a model: set `summary`");
+    }
     ContextWindow {
+        summary: summary.map(Arc::new),
         strategy: match raw.strategy {
             raw::WindowStrategy::OldestTurns => WindowStrategy::OldestTurns,
+            raw::WindowStrategy::Summarize => WindowStrategy::Summarize,
             raw::WindowStrategy::None => WindowStrategy::None,
         },
         keep_percent: within(raw.keep_percent, or.keep_percent, 1..=100, &spot.key("keep_percent")),
@@ -125,5 +148,35 @@ fn window(raw: &raw::ContextWindow, or: ContextWindow, spot: &Spot<'_>) -> Conte
             0..=u32::MAX / 2,
             &spot.key("answer_tokens"),
         ),
+    }
+}
+
+fn summary(raw: &raw::Summary, spot: &Spot<'_>, around: &Surroundings<'_>) -> Summary {
+    let url = match Url::parse(&raw.url) {
+        Ok(mut url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+            if let Ok(mut path) = url.path_segments_mut() {
+                path.pop_if_empty().extend(["chat", "completions"]);
+            }
+            String::from(url)
+        }
+        _ => {
+            let example = "such as `http://127.0.0.1:8080/v1`";
+            spot.key("url").refuse(format!("is not the address of a web service, {example}"));
+            String::new()
+        }
+    };
+    if raw.model.is_empty() {
+        spot.key("model").refuse("must not be empty");
+    }
+    let key = raw.key.as_ref().and_then(|key| secret::secret(key, &spot.key("key"), around));
+    let timeout = spot.key("timeout_ms");
+    Summary {
+        url: url.into(),
+        model: raw.model.as_str().into(),
+        key,
+        prompt: raw.prompt.as_deref().unwrap_or(SUMMARY_PROMPT).into(),
+        at_percent: within(raw.at_percent, 80, 1..=100, &spot.key("at_percent")),
+        tokens_max: within(raw.tokens_max, 512, 1..=u32::MAX / 2, &spot.key("tokens_max")),
+        timeout: raw.timeout_ms.map_or(Duration::from_secs(60), |ms| millis(Some(ms), 1, &timeout)),
     }
 }

@@ -16,6 +16,9 @@ use crate::config::spot::Spot;
 use crate::dialect::ir::loss::Policy;
 use crate::types::{ModelAlias, ModelName};
 
+/// How much of its part of the load an endpoint may have before it gives contexts away, in percent.
+const LOAD_PERCENT: u32 = 125;
+
 /// What holds for a model that says nothing else.
 pub(super) struct General {
     pub(super) retry: Retry,
@@ -121,6 +124,10 @@ fn balance(raw: &raw::Model, spot: &Spot<'_>) -> Balance {
     if raw.hash_on.is_some() && !hashed {
         place.refuse("has no effect: it is for `balance: consistent_hash`");
     }
+    let in_context = matches!(raw.balance, raw::Balance::Context);
+    if raw.load_percent.is_some() && !in_context {
+        spot.key("load_percent").refuse("has no effect: it is for `balance: context`");
+    }
     match raw.balance {
         raw::Balance::RoundRobin => Balance::RoundRobin,
         raw::Balance::LeastRequests => Balance::LeastRequests,
@@ -128,6 +135,14 @@ fn balance(raw: &raw::Model, spot: &Spot<'_>) -> Balance {
         raw::Balance::ConsistentHash => {
             Balance::ConsistentHash(hash_on(raw.hash_on.as_deref().unwrap_or("key"), &place))
         }
+        raw::Balance::Context => Balance::Context {
+            load_percent: limits::within(
+                raw.load_percent,
+                LOAD_PERCENT,
+                100..=10_000,
+                &spot.key("load_percent"),
+            ),
+        },
     }
 }
 

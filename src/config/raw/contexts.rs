@@ -79,6 +79,28 @@ pub struct ContextWindow {
     pub keep_percent: Option<u32>,
     /// Tokens of the window that are left for the answer where the request does not say. Default 1024.
     pub answer_tokens: Option<u32>,
+    /// The model that folds the oldest turns into one message, for `summarize`.
+    pub summary: Option<Summary>,
+}
+
+/// A model that folds the oldest turns of a conversation into one message.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// A service with `/chat/completions` below it: a model server, or this gateway, such as http://127.0.0.1:8080/v1.
+    pub url: String,
+    /// The model to ask for.
+    pub model: String,
+    /// What the service is shown, as a bearer token. Default: nothing.
+    pub key: Option<SecretRef>,
+    /// What the model is told to do. Default: to keep facts, decisions, names, numbers and what is open.
+    pub prompt: Option<String>,
+    /// A prompt of this share of the window has its oldest turns folded, behind its answer. Default 80.
+    pub at_percent: Option<u32>,
+    /// The longest summary, in tokens. Default 512.
+    pub tokens_max: Option<u32>,
+    /// Milliseconds for one summary. Default 60000.
+    pub timeout_ms: Option<u64>,
 }
 
 /// What is done with a conversation that is over the window.
@@ -88,6 +110,8 @@ pub enum WindowStrategy {
     /// The oldest turns stay behind.
     #[default]
     OldestTurns,
+    /// A model folds the oldest turns into one message.
+    Summarize,
     /// The turn is refused.
     None,
 }

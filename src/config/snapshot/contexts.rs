@@ -1,6 +1,7 @@
 //! Conversations that live at the gateway: where they are kept, how long, how much of them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::types::Secret;
@@ -45,6 +46,7 @@ impl Default for Contexts {
                 strategy: WindowStrategy::OldestTurns,
                 keep_percent: 70,
                 answer_tokens: 1024,
+                summary: None,
             },
             ttl: Duration::from_secs(7 * 24 * 3600),
             turn_wait: Duration::from_secs(10),
@@ -89,7 +91,7 @@ pub enum ContextStore {
 }
 
 /// How a conversation is fitted to the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ContextWindow {
     /// What is done with one that does not fit.
     pub strategy: WindowStrategy,
@@ -97,6 +99,26 @@ pub struct ContextWindow {
     pub keep_percent: u32,
     /// Tokens left for the answer where the request does not say.
     pub answer_tokens: u32,
+    /// Who folds the oldest turns into one message; present where `summarize` may be asked for.
+    pub summary: Option<Arc<Summary>>,
+}
+
+/// A model that folds the oldest turns of a conversation into one message.
+pub struct Summary {
+    /// Where chat completions are asked for.
+    pub url: Box<str>,
+    /// What for.
+    pub model: Box<str>,
+    /// What is shown there.
+    pub key: Option<Secret>,
+    /// What it is told to do.
+    pub prompt: Box<str>,
+    /// A prompt of so many percent of the window has its oldest turns folded.
+    pub at_percent: u32,
+    /// The longest summary, in tokens.
+    pub tokens_max: u32,
+    /// The longest time for one.
+    pub timeout: Duration,
 }
 
 /// What is done with a conversation that is over the window.
@@ -104,6 +126,8 @@ pub struct ContextWindow {
 pub enum WindowStrategy {
     /// The oldest turns stay behind.
     OldestTurns,
+    /// The oldest turns are folded into one message; until that is there, they stay behind.
+    Summarize,
     /// The turn is refused.
     None,
 }

@@ -69,7 +69,7 @@ keys:
     t.yaml:9:17: providers.openai.endpoints[0].weight: must be from 1 to 1000000, not 0
     t.yaml:10:15: providers.openai.headers.Connection: `connection` belongs to one connection and is never passed on
     t.yaml:14:19: models.chat.candidates[0].provider: no provider `opena1`: did you mean `openai`?
-    t.yaml:15:14: models.chat.balance: no choice `round-robin`: did you mean `round_robin`? There are `round_robin`, `least_requests`, `peak_ewma`, `consistent_hash`
+    t.yaml:15:14: models.chat.balance: no choice `round-robin`: did you mean `round_robin`? There are `round_robin`, `least_requests`, `peak_ewma`, `consistent_hash`, `context`
     t.yaml:18:11: keys[0].hash: is not `sha256:` and 64 hexadecimal digits, as `tollgate key hash` prints
     t.yaml:20:20: keys[0].models[1]: no model `chta`: did you mean `chat`?
     10 problems

@@ -140,6 +140,7 @@ models:
       refuse: [tools]
   n: {candidates: [{provider: p}], balance: consistent_hash}
   o: {candidates: [{provider: p}], balance: round_robin}
+  q: {candidates: [{provider: p}], balance: context}
 ",
     );
     let rewrite = &snapshot.models["m"].rewrite;
@@ -147,6 +148,7 @@ models:
     assert_eq!(snapshot.models["m"].balance, Balance::ConsistentHash(HashOn::Header(header)));
     assert_eq!(snapshot.models["n"].balance, Balance::ConsistentHash(HashOn::Key));
     assert_eq!(snapshot.models["o"].balance, Balance::RoundRobin);
+    assert_eq!(snapshot.models["q"].balance, Balance::Context { load_percent: 125 });
     assert_eq!(
         rewrite.prompt[0].content,
         [Piece::Text("For ".into()), Piece::Tenant, Piece::Text(".".into())]

@@ -30,6 +30,15 @@ pub enum TurnEnd {
     Failed,
 }
 
+/// What came of a summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SummaryEnd {
+    /// It is there.
+    Made,
+    /// The model gave none, or it could not be kept.
+    Failed,
+}
+
 /// What a store is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreCall {
@@ -40,12 +49,14 @@ pub enum StoreCall {
 }
 
 const ENDS: [&str; 4] = ["committed", "read_only", "abandoned", "failed"];
+const SUMMARIES: [&str; 2] = ["made", "failed"];
 const CALLS: [&str; 2] = ["read", "append"];
 
 #[derive(Default)]
 struct Cells {
     turns: Counts<{ ENDS.len() }>,
     versions: Counts<1>,
+    summaries: Counts<{ SUMMARIES.len() }>,
     history_bytes: Counts<1>,
     dropped_tokens: Counts<1>,
     wait: Histogram,
@@ -67,6 +78,11 @@ impl ContextMetrics {
     /// Counts a turn that has ended.
     pub fn turn(&self, end: TurnEnd) {
         self.shards.mine().turns.add(end as usize, 1);
+    }
+
+    /// Counts what came of a summary.
+    pub fn summary(&self, end: SummaryEnd) {
+        self.shards.mine().summaries.add(end as usize, 1);
     }
 
     /// Counts a version that was made, by a turn or otherwise.
@@ -110,6 +126,15 @@ impl ContextMetrics {
             turns.nonzero(&[("outcome", end)], sum(&self.shards, |cells| &cells.turns, slot));
         }
         page.add(turns);
+        let mut summaries = Family::counter(
+            "tollgate_context_summaries_total",
+            "Summaries of the oldest turns of contexts, by what came of them.",
+        );
+        for (slot, end) in SUMMARIES.into_iter().enumerate() {
+            let count = sum(&self.shards, |cells| &cells.summaries, slot);
+            summaries.nonzero(&[("outcome", end)], count);
+        }
+        page.add(summaries);
         self.totals(page);
         let mut wait = Family::histogram(
             "tollgate_context_wait_seconds",

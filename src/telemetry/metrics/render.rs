@@ -160,6 +160,10 @@ fn attempts(page: &mut Page, handles: &Handles) {
         "tollgate_translations_total",
         "Attempts at endpoints that do not speak the client's dialect, by whether something was lost.",
     );
+    let mut affinity = Family::counter(
+        "tollgate_context_affinity_total",
+        "Attempts of turns balanced by context, by whether they were at the endpoint that theirs belongs to.",
+    );
     for target in handles.targets.values().map(AsRef::as_ref) {
         let TargetMetrics { shards, .. } = target;
         let model = ("model", target.alias().alias().as_str());
@@ -177,11 +181,16 @@ fn attempts(page: &mut Page, handles: &Handles) {
             let count = sum(shards, |cells| &cells.translations, slot);
             translations.nonzero(&[model, endpoint, ("lossy", lossy)], count);
         }
+        for (slot, hit) in ["false", "true"].into_iter().enumerate() {
+            let count = sum(shards, |cells| &cells.affinity, slot);
+            affinity.nonzero(&[model, endpoint, ("hit", hit)], count);
+        }
     }
     page.add(attempts);
     page.add(tokens);
     page.add(cost);
     page.add(translations);
+    page.add(affinity);
 }
 
 /// How endpoints stand and what went over their connections.

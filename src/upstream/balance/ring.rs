@@ -44,6 +44,16 @@ impl Ring {
         Self { continuum: Continuum::new(&buckets), points }
     }
 
+    /// The target at the hash's place.
+    pub(super) fn home<'a>(
+        &self,
+        hash: u64,
+        targets: &'a [Arc<LiveTarget>],
+    ) -> Option<&'a Arc<LiveTarget>> {
+        let mut place = self.continuum.node_idx(&hash.to_le_bytes());
+        targets.get(index(self.continuum.get_addr(&mut place)?))
+    }
+
     /// The first target from the hash's place on that lets it in.
     ///
     /// A target that comes back turns away a part of its hashes, always the same ones, so

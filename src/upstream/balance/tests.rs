@@ -218,3 +218,51 @@ fn without_a_hash_consistent_hashing_balances_by_load() {
     assert_eq!(loads, [50, 50]);
     drop(picks);
 }
+
+const BY_CONTEXT: Balance = Balance::Context { load_percent: 125 };
+
+#[test]
+fn contexts_without_load_are_where_a_plain_hash_would_have_them() {
+    assert_eq!(homes(&bed(BY_CONTEXT, &[THREE])), homes(&bed(HASHED, &[THREE])));
+    assert!(bed(BY_CONTEXT, &[THREE]).hashed(hash(1)).at_home() == Some(true));
+    assert_eq!(bed(HASHED, &[THREE]).hashed(hash(1)).at_home(), None);
+    assert_eq!(bed(BY_CONTEXT, &[THREE]).pick().at_home(), None);
+}
+
+#[test]
+fn a_context_goes_elsewhere_while_its_home_has_too_much_to_do() {
+    let bed = bed(BY_CONTEXT, &[&[("a", 0, 1), ("b", 0, 1), ("c", 0, 1)]]);
+    let home = name(&bed.hashed(hash(1)));
+    // With one to come there are 13 in flight, of which an endpoint may have 1.25 × 13 / 3.
+    let mut held: Vec<_> = (0..12).map(|_| bed.hashed(hash(1))).collect();
+    let loads = ["a", "b", "c"].map(|id| bed.live(id).in_flight());
+    assert!(bed.live(&home).in_flight() == 5 && loads.iter().all(|load| *load <= 5), "{loads:?}");
+    assert_eq!(held.iter().filter(|pick| pick.at_home() == Some(true)).count(), 5);
+    held.clear();
+    assert_eq!(bed.hashed(hash(1)).at_home(), Some(true), "it comes home");
+}
+
+#[test]
+fn no_endpoint_is_ever_above_its_bound_or_idle_for_its_sake() {
+    let bed = bed(BY_CONTEXT, &[THREE]);
+    let mut held = Vec::new();
+    for number in 0..1000 {
+        // Two contexts in three are one and the same.
+        held.push(bed.hashed(hash(if number % 3 == 0 { number } else { 7 })));
+        for (id, weight) in [("a", 5_u64), ("b", 3), ("c", 2)] {
+            let bound = (held.len() as u64 * 125 * weight).div_ceil(1000);
+            assert!(bed.live(id).in_flight() as u64 <= bound, "{id} of {}", held.len());
+        }
+    }
+}
+
+#[test]
+fn an_ejected_home_is_no_home() {
+    let mut bed = bed(BY_CONTEXT, &[&[("a", 0, 1), ("b", 0, 1)]]);
+    let home = name(&bed.hashed(hash(1)));
+    bed.eject(&home, secs(5));
+    let away = bed.hashed(hash(1));
+    assert!(name(&away) != home && away.at_home() == Some(false));
+    bed.pass(secs(60));
+    assert_eq!(bed.hashed(hash(1)).at_home(), Some(true));
+}
