@@ -1,5 +1,6 @@
 //! The exact words of problems: one mistake a row, and many at once.
 
+mod jwt;
 mod process;
 mod routes;
 
