@@ -30,6 +30,7 @@ import peers
 import results
 
 CONNECTIONS = 64
+OURS = ("tollgate", peers.PROFILED)
 # More than connections, so that hardly a turn waits for the one before it; as many as a mix may have.
 CONTEXTS = 100
 
@@ -76,14 +77,14 @@ def scenarios(folder):
         Scenario("stream, 20 chunks, TLS and HTTP/2", [*stream, "--tokens", "20", *h2],
                  CONNECTIONS // 8, tls=True),
         Scenario("stream, 20 chunks, asked for as Messages, served as Chat Completions",
-                 [*stream, "--tokens", "20", "--path", "/v1/messages"], only=("tollgate",)),
-        Scenario("chat, 64 KiB", ["--body-bytes", "65536", "--tokens", "20"], only=("tollgate",)),
+                 [*stream, "--tokens", "20", "--path", "/v1/messages"], only=OURS),
+        Scenario("chat, 64 KiB", ["--body-bytes", "65536", "--tokens", "20"], only=OURS),
         Scenario("turn of a context with 64 KiB of history", turns(folder),
-                 only=("tollgate",), contexts=(CONTEXTS, 65536)),
+                 only=OURS, contexts=(CONTEXTS, 65536)),
         Scenario("chat, 600 bytes, much configured", [*chat, "--tokens", "20"],
-                 only=("tollgate",), variants=(peers.MANY,)),
+                 only=OURS, variants=(peers.MANY,)),
         Scenario("chat, 600 bytes, more threads", [*chat, "--tokens", "20"],
-                 only=("tollgate",), variants=(peers.MORE_THREADS,)),
+                 only=OURS, variants=(peers.MORE_THREADS,)),
     ]
 
 

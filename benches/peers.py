@@ -13,6 +13,7 @@ import time
 
 KEY = "sk-bench"
 STOCK = "stock pingora"
+PROFILED = "tollgate, make pgo"
 START_SECONDS = 10
 
 NGINX = """
@@ -83,7 +84,8 @@ def start_all(stack, args, folder):
             "--threads", str(args.upstream_threads), "--tokens", "200", port=upstream, log=log)
     starting = Starting(stack, args, folder, upstream, log)
     started = [Peer("direct", f"http://127.0.0.1:{upstream}", None, [], "")]
-    able = {"tollgate": tollgate, STOCK: stock, "nginx": nginx, "haproxy": haproxy}
+    able = {"tollgate": tollgate, PROFILED: profiled, STOCK: stock, "nginx": nginx,
+            "haproxy": haproxy}
     wanted = (start(starting) for name, start in able.items() if re.search(args.peers, name))
     return starting, started + [peer for peer in wanted if peer]
 
@@ -114,9 +116,9 @@ class Starting:
                     [started.pid, *map(int, children.split())], version)
 
 
-def tollgate(starting, name="tollgate", **changes):
+def tollgate(starting, name="tollgate", binary=None, **changes):
     """The gateway as `bench.yaml` has it, but for the changed values of its marks."""
-    place, binary = starting.place(), str(starting.args.bin / "tollgate")
+    place, binary = starting.place(), str(binary or starting.args.bin / "tollgate")
     text = (pathlib.Path(__file__).parent / "bench.yaml").read_text()
     values = {"PORT": place["port"], "TLS_PORT": place["tls_port"], "ADMIN": free_port(),
               "THREADS": place["threads"], "HASH": output(binary, "key", "hash", KEY).strip(),
@@ -129,6 +131,12 @@ def tollgate(starting, name="tollgate", **changes):
     config.write_text(text)
     version = output(binary, "--version").strip()
     return starting.peer(name, place, version, binary, "run", "--config", str(config))
+
+
+def profiled(starting):
+    """The binary that `make pgo` built, where it did."""
+    binary = pathlib.Path(__file__).parents[1] / "target/pgo/release/tollgate"
+    return tollgate(starting, PROFILED, binary) if binary.exists() else None
 
 
 MANY = "tollgate with 1,000 keys, 100 aliases, 1,000 endpoints"
