@@ -40,8 +40,6 @@ fn check(name: &str) -> Snapshot {
         directory.path().join("service-account.json"),
     )
     .unwrap();
-    let keys = conf().parent().unwrap().join("tests/data/jwks.json");
-    std::fs::copy(keys, directory.path().join("jwks.json")).unwrap();
     let around = Surroundings {
         base_dir: directory.path(),
         variable: &|name| name.ends_with("_API_KEY").then(|| "sk-test".into()),

@@ -43,7 +43,7 @@ fn issuers() {
         ),
         (
             "jwt: [{issuer: i, audience: [a], jwks: {url: 'https://h/'}, tenant: demo, algorithms: [HS256]}]",
-            "12:88: jwt[0].algorithms[0]: no choice `HS256`: did you mean `RS256`? There are `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `EdDSA`",
+            "12:88: jwt[0].algorithms[0]: no choice `HS256`: did you mean `ES256`? There are `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `EdDSA`",
         ),
         (
             "jwt: [{issuer: i, audience: [a], jwks: {url: 'https://h/'}, tenant: demo, leeway_seconds: 301}]",
