@@ -27,6 +27,7 @@ pub use self::admission::AdmissionMetrics;
 pub use self::contexts::{ContextMetrics, StoreCall, SummaryEnd, TurnEnd};
 pub use self::credential::CredentialMetrics;
 pub use self::issuer::IssuerMetrics;
+pub use self::slots::LostLine;
 
 use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::shard::{Sharded, thread_number};
@@ -69,15 +70,6 @@ pub struct InFlight {
 /// Nothing, on two cache lines of its own together with its reference count.
 #[repr(align(128))]
 struct OwnLine;
-
-/// Why a line is missing from the access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LostLine {
-    /// The writer did not keep up, or had been closed.
-    QueueFull,
-    /// The file did not take it.
-    WriteFailed,
-}
 
 #[derive(Default)]
 struct Handles {
