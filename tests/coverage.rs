@@ -1,8 +1,6 @@
 //! Every request that the router knows asks for a credential, and every one that reaches a model is admitted:
 //! a route that is added and bypasses either fails here.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 
 use http::Uri;
