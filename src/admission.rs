@@ -156,7 +156,7 @@ impl Ledger {
             });
             bound.clone()
         };
-        let mut keys: Vec<_> = snapshot.keys.values().collect();
+        let mut keys: Vec<_> = snapshot.keys.values().chain(snapshot.bearers.keys()).collect();
         keys.sort_unstable_by_key(|key| key.terms.number);
         let keys: Vec<_> = keys
             .into_iter()

@@ -23,6 +23,14 @@ pub enum Kind {
     KeyExpired,
     /// A key with `enabled: false`.
     KeyDisabled,
+    /// A token (JWT) that is not genuine, or not for us.
+    InvalidToken,
+    /// A token past its `exp`.
+    TokenExpired,
+    /// A genuine token whose claims give no access here.
+    TokenNotPermitted,
+    /// The public keys of a token's issuer could not be fetched yet.
+    TokenKeysUnavailable,
     /// The path is not served.
     NotFound,
     /// The path is served, with another method.
@@ -100,6 +108,10 @@ impl Kind {
         Kind::InvalidKey,
         Kind::KeyExpired,
         Kind::KeyDisabled,
+        Kind::InvalidToken,
+        Kind::TokenExpired,
+        Kind::TokenNotPermitted,
+        Kind::TokenKeysUnavailable,
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::UnsupportedMediaType,
@@ -139,7 +151,12 @@ impl Kind {
     /// The HTTP status of the answer. 499 is never sent: it marks a client that left (nginx's usage).
     pub const fn status(self) -> u16 {
         match self {
-            Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => 401,
+            Kind::Unauthenticated
+            | Kind::InvalidKey
+            | Kind::KeyExpired
+            | Kind::KeyDisabled
+            | Kind::InvalidToken
+            | Kind::TokenExpired => 401,
             Kind::NotFound | Kind::UnknownModel | Kind::ContextNotFound => 404,
             Kind::MethodNotAllowed => 405,
             Kind::BodyTimeout => 408,
@@ -155,8 +172,7 @@ impl Kind {
             | Kind::Untranslatable
             | Kind::ContextTooLong
             | Kind::ContextProtocol => 400,
-            Kind::ContextStore => 503,
-            Kind::Unpriced => 403,
+            Kind::TokenNotPermitted | Kind::Unpriced => 403,
             Kind::LimitExceeded
             | Kind::BeyondLimit
             | Kind::BudgetExceeded
@@ -167,7 +183,10 @@ impl Kind {
             | Kind::UpstreamBroken
             | Kind::UpstreamCredential
             | Kind::UpstreamStatus => 502,
-            Kind::CredentialUnavailable | Kind::QuotaUnavailable => 503,
+            Kind::ContextStore
+            | Kind::TokenKeysUnavailable
+            | Kind::CredentialUnavailable
+            | Kind::QuotaUnavailable => 503,
             Kind::UpstreamTimeout => 504,
         }
     }
@@ -179,6 +198,10 @@ impl Kind {
             Kind::InvalidKey => "invalid_api_key",
             Kind::KeyExpired => "api_key_expired",
             Kind::KeyDisabled => "api_key_disabled",
+            Kind::InvalidToken => "invalid_token",
+            Kind::TokenExpired => "token_expired",
+            Kind::TokenNotPermitted => "token_not_permitted",
+            Kind::TokenKeysUnavailable => "token_keys_unavailable",
             Kind::NotFound => "not_found",
             Kind::MethodNotAllowed => "method_not_allowed",
             Kind::UnsupportedMediaType => "unsupported_media_type",
@@ -221,6 +244,7 @@ impl Kind {
     pub const fn may_pass_later(self) -> bool {
         match self {
             Kind::BodyTimeout
+            | Kind::TokenKeysUnavailable
             | Kind::ContextBusy
             | Kind::ContextStore
             | Kind::LimitExceeded
@@ -236,6 +260,9 @@ impl Kind {
             | Kind::InvalidKey
             | Kind::KeyExpired
             | Kind::KeyDisabled
+            | Kind::InvalidToken
+            | Kind::TokenExpired
+            | Kind::TokenNotPermitted
             | Kind::NotFound
             | Kind::UnknownModel
             | Kind::MethodNotAllowed
@@ -264,9 +291,12 @@ impl Kind {
     /// `error.type` of OpenAI's error object (OpenAI API reference, "Error codes").
     pub const fn openai_type(self) -> &'static str {
         match self {
-            Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
-                "authentication_error"
-            }
+            Kind::Unauthenticated
+            | Kind::InvalidKey
+            | Kind::KeyExpired
+            | Kind::KeyDisabled
+            | Kind::InvalidToken
+            | Kind::TokenExpired => "authentication_error",
             Kind::NotFound
             | Kind::UnknownModel
             | Kind::MethodNotAllowed
@@ -287,12 +317,13 @@ impl Kind {
             | Kind::UnsupportedOperation
             | Kind::Untranslatable
             | Kind::ClientGone => "invalid_request_error",
-            Kind::Unpriced => "permission_error",
+            Kind::TokenNotPermitted | Kind::Unpriced => "permission_error",
             Kind::BudgetExceeded => "insufficient_quota",
             Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => {
                 "rate_limit_error"
             }
             Kind::ContextStore
+            | Kind::TokenKeysUnavailable
             | Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout
             | Kind::UpstreamBroken

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method, Uri};
 
-use self::path::Gemini;
+use self::path::{Gemini, GeminiMethod};
 use crate::config::snapshot::{Key, Model};
 use crate::dialect::capabilities::Model as Reached;
 use crate::dialect::ir::Dialect;
@@ -142,6 +142,24 @@ pub fn allowed(path: &str) -> Option<String> {
         return Some(methods.join(", "));
     }
     by_path(path, None).map(|(_, method)| method.to_string())
+}
+
+/// An example of every request that is served: what checks all of them, such as that none is served
+/// without a credential, goes through this list. A path that is added to the tables of this module is in it.
+pub fn every() -> Vec<(Method, String)> {
+    let calls = ROUTES.iter().map(|(path, ..)| (Method::POST, format!("/v1{path}")));
+    let models = ["/v1", "/v1beta"].into_iter().flat_map(|version| {
+        let gemini = GeminiMethod::ALL.map(GeminiMethod::name);
+        let gemini = gemini.map(|name| (Method::POST, format!("{version}/models/demo:{name}")));
+        let lists = ["/models", "/models/demo"];
+        lists.map(|path| (Method::GET, format!("{version}{path}"))).into_iter().chain(gemini)
+    });
+    let contexts = contexts::PATHS.into_iter().flat_map(|path| {
+        let (_, actions) = contexts::at(path).unwrap_or_default();
+        actions.iter().map(move |(method, _)| (method.clone(), format!("/v1{path}")))
+    });
+    let others = [(Method::GET, "/v1/capabilities".into()), (Method::GET, PROTOCOL.into())];
+    calls.chain(models).chain(contexts).chain(others).collect()
 }
 
 fn wrong_method(method: &Method, path: &str) -> Error {

@@ -8,6 +8,8 @@ use arc_swap::ArcSwap;
 
 use crate::admission::lease::Leases;
 use crate::admission::{Accounts, Ledger};
+use crate::auth::jwks::KeySets;
+use crate::auth::token::Tokens;
 use crate::config::snapshot::Snapshot;
 use crate::context::Contexts;
 use crate::telemetry::access_log::AccessLog;
@@ -25,6 +27,8 @@ pub struct Active {
     pub pools: Pools,
     /// What each key and model has used.
     pub accounts: Accounts,
+    /// Whose tokens are accepted, and those that were verified.
+    pub tokens: Tokens,
 }
 
 /// The process's state.
@@ -34,6 +38,8 @@ pub struct State {
     pub ledger: Arc<Ledger>,
     /// Endpoints' health and load: survives reloads.
     pub registry: Arc<Registry>,
+    /// Public keys of token issuers: survive reloads.
+    pub key_sets: KeySets,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line for each request.
@@ -70,11 +76,14 @@ impl State {
             None => ledger,
         });
         let accounts = ledger.accounts(&snapshot);
-        let active = Active { snapshot: Arc::new(snapshot), pools, accounts };
+        let key_sets = KeySets::new(metrics.clone());
+        let tokens = Tokens::new(&snapshot, &key_sets);
+        let active = Active { snapshot: Arc::new(snapshot), pools, accounts, tokens };
         Ok(Self {
             active: ArcSwap::from_pointee(active),
             ledger,
             registry,
+            key_sets,
             metrics,
             access_log,
             contexts,
@@ -98,10 +107,13 @@ impl State {
         let pools = self.registry.pools(&snapshot)?;
         self.registry.resolve().await;
         self.registry.authorise().await;
+        let tokens = Tokens::new(&snapshot, &self.key_sets);
+        tokens.tried().await;
         self.metrics.in_use(snapshot.revision);
         self.metrics.retain(&snapshot);
         let accounts = self.ledger.accounts(&snapshot);
-        self.active.store(Arc::new(Active { snapshot: Arc::new(snapshot), pools, accounts }));
+        let snapshot = Arc::new(snapshot);
+        self.active.store(Arc::new(Active { snapshot, pools, accounts, tokens }));
         Ok(())
     }
 

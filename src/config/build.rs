@@ -7,6 +7,7 @@
 mod contexts;
 mod credential;
 mod headers;
+mod jwt;
 mod key;
 mod limits;
 mod model;
@@ -122,6 +123,7 @@ pub(super) fn build(
         reload: reload(&raw.reload, &root.key("reload")),
         contexts: contexts::contexts(&raw.contexts, &root.key("contexts"), around),
         keys: key::keys(&raw.keys, root, &tenants),
+        bearers: key::bearers(raw, root, &tenants, around),
         endpoints: providers.into_values().flatten().collect(),
         models,
         terms: terms(raw, root, around, !general.prices.is_empty()),

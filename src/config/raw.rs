@@ -9,6 +9,7 @@
 pub mod contexts;
 pub mod credential;
 pub mod health;
+pub mod jwt;
 pub mod owner;
 pub mod platform;
 pub mod prices;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 use self::contexts::Contexts;
 use self::credential::Credential;
 use self::health::{Health, Passive};
+use self::jwt::Issuer;
 use self::owner::{Key, Tenant};
 use self::platform::Platform;
 use self::prices::Prices;
@@ -81,6 +83,9 @@ pub struct Raw {
     /// Virtual keys.
     #[serde(default)]
     pub keys: Vec<Key>,
+    /// Whose tokens (JWT) are accepted beside keys: see docs/access.md.
+    #[serde(default)]
+    pub jwt: Vec<Issuer>,
 }
 
 /// The process: what it listens on and how large it may grow.

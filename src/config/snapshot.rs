@@ -4,6 +4,7 @@
 //! Nothing here locks, counts or changes; live state lies in `upstream`, keyed by [`EndpointId`].
 
 pub mod credential;
+pub mod jwt;
 pub mod platform;
 pub mod prices;
 pub mod prompt;
@@ -23,6 +24,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue};
 
 use self::credential::Credential;
+use self::jwt::Bearers;
 use self::platform::Platform;
 use self::prices::Prices;
 use self::prompt::PromptMessage;
@@ -52,6 +54,8 @@ pub struct Snapshot {
     pub models: HashMap<ModelAlias, Arc<Model>>,
     /// Who may ask. Found by the SHA-256 of the key.
     pub keys: HashMap<KeyDigest, Arc<Key>>,
+    /// Who may ask with a token.
+    pub bearers: Bearers,
     /// Who may use how much.
     pub terms: Terms,
     /// What several gateways share: taken into use at start only.
@@ -360,6 +364,7 @@ pub struct Timeouts {
 }
 
 /// A virtual key: who the caller is and what it may use.
+#[derive(Clone)]
 pub struct Key {
     /// Public name.
     pub id: KeyId,

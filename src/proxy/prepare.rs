@@ -128,7 +128,8 @@ fn authenticate(
     now: DateTime<Utc>,
 ) -> Result<Arc<Key>> {
     let query = header.uri.query().filter(|_| ctx.dialect == Dialect::Gemini);
-    let caller = auth::authenticate(&header.headers, query, &active.snapshot, now)?;
+    let caller =
+        auth::authenticate(&header.headers, query, (&active.snapshot, &active.tokens), now)?;
     ctx.caller = Some(caller.clone());
     Ok(caller)
 }

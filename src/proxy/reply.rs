@@ -96,7 +96,12 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
     let body = Bytes::from(error_body(ctx.dialect, &Fault::from(error)));
     let mut header = header(error.kind.status(), body.len(), ctx)?;
     match error.kind {
-        Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
+        Kind::Unauthenticated
+        | Kind::InvalidKey
+        | Kind::KeyExpired
+        | Kind::KeyDisabled
+        | Kind::InvalidToken
+        | Kind::TokenExpired => {
             header.insert_header(WWW_AUTHENTICATE, "Bearer")?;
         }
         Kind::MethodNotAllowed => {

@@ -106,6 +106,7 @@ pub(crate) fn snapshot(models: &[(&str, &[&str])]) -> Snapshot {
         contexts: Contexts::default(),
         endpoints: endpoints.into_values().collect(),
         keys: HashMap::new(),
+        bearers: Default::default(),
         terms: Terms::default(),
         valkey: None,
         quotas: Default::default(),

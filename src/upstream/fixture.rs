@@ -109,6 +109,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         endpoints,
         models: HashMap::from([(ALIAS.into(), Arc::new(model))]),
         keys: HashMap::new(),
+        bearers: Default::default(),
         terms: Terms::default(),
         valkey: None,
         quotas: Default::default(),
