@@ -109,6 +109,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         endpoints,
         models: HashMap::from([("chat".into(), Arc::new(model))]),
         keys: HashMap::new(),
+        bearers: Default::default(),
         terms: Terms::default(),
         secret_files: Vec::new(),
     }
