@@ -111,6 +111,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         endpoints,
         models: HashMap::from([("chat".into(), Arc::new(model))]),
         keys: HashMap::new(),
+        bearers: Default::default(),
         terms: Terms::default(),
         valkey: None,
         quotas: Quotas::default(),
