@@ -90,6 +90,7 @@ fn record(target: &Arc<TargetMetrics>, caller: &Arc<Key>) -> UsageRecord {
             model: ModelName::from("gpt-9"),
             outcome: Outcome::Answered(200),
             translation: None,
+            at_home: None,
             reused: Some(true),
             first_byte: Some(Duration::from_micros(1_500)),
             total: Duration::from_micros(1_900),

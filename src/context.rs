@@ -6,6 +6,7 @@
 //! do with contexts apart from turns is in [`resource`]. Nothing here knows a session or an upstream.
 
 pub mod ask;
+pub mod conversations;
 pub mod delta;
 mod facts;
 pub mod lease;
@@ -13,6 +14,8 @@ pub mod log;
 pub mod message;
 pub mod prompt;
 pub mod resource;
+pub mod responses;
+mod start;
 pub mod store;
 pub mod summary;
 pub mod tokens;
@@ -38,6 +41,9 @@ use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::{Metrics, StoreCall};
 use crate::types::{ContextId, Version};
 use crate::valkey::Settings;
+
+/// What a client is told of a fault of the gateway's own.
+const FAILED: &str = "The gateway failed; the request id names the case in its log.";
 
 /// When a client may ask again that met another turn, or a store that was not there.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -167,10 +173,8 @@ fn now() -> i64 {
 /// An id that nobody has yet: 128 random bits.
 fn fresh_id() -> Result<ContextId> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        let text = "The gateway failed; the request id names the case in its log.";
-        Error::new(Kind::Internal, text).because(error.to_string())
-    })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(Kind::Internal, FAILED).because(error.to_string()))?;
     Ok(format!("ctx_{}", hex::encode(bytes)).as_str().into())
 }
 

@@ -1,6 +1,7 @@
 //! What a request asks for, and where it may go.
 
 pub mod contexts;
+pub mod faces;
 pub mod path;
 mod platform;
 
@@ -51,6 +52,8 @@ pub enum Route<'a> {
     Capabilities,
     /// Everything below `/v1/contexts`, answered here.
     Context(contexts::Place),
+    /// `/v1/responses/{id}` and everything below `/v1/conversations`, answered here.
+    Face(faces::Place),
     /// `GET /.well-known/context-protocol`, answered here and for everybody.
     Protocol,
 }
@@ -71,7 +74,7 @@ impl Route<'_> {
     pub fn dialect(&self, headers: &HeaderMap, path: &str) -> Dialect {
         match self {
             Route::Model(call) => call.dialect,
-            Route::Context(_) | Route::Protocol => Dialect::Chat,
+            Route::Context(_) | Route::Face(_) | Route::Protocol => Dialect::Chat,
             Route::Models | Route::OneModel(_) | Route::Capabilities => spoken(headers, path),
         }
     }
@@ -80,7 +83,7 @@ impl Route<'_> {
     pub const fn operation(&self) -> Operation {
         match self {
             Route::Model(call) => call.operation,
-            Route::Context(_) | Route::Protocol => Operation::Context,
+            Route::Context(_) | Route::Face(_) | Route::Protocol => Operation::Context,
             Route::Models | Route::OneModel(_) => Operation::Models,
             Route::Capabilities => Operation::Capabilities,
         }
@@ -97,6 +100,11 @@ pub fn find<'a>(method: &Method, uri: &'a Uri) -> Result<Route<'a>> {
         let action = actions.iter().find(|(of, _)| of == method).map(|(_, action)| *action);
         let place = |action| Route::Context(contexts::Place { id: id.into(), action });
         return action.map(place).ok_or_else(|| wrong_method(method, path));
+    }
+    if let Some((names, actions)) = path.strip_prefix("/v1").and_then(faces::at) {
+        let action = actions.iter().find(|(of, _)| of == method).map(|(_, action)| *action);
+        let face = action.map(|action| Route::Face(names.place(action)));
+        return face.ok_or_else(|| wrong_method(method, path));
     }
     if path == PROTOCOL {
         let is_get = *method == Method::GET;
@@ -126,6 +134,10 @@ pub fn allowed(path: &str) -> Option<String> {
         return Some(Method::GET.to_string());
     }
     if let Some((_, actions)) = path.strip_prefix("/v1").and_then(contexts::at) {
+        let methods: Vec<_> = actions.iter().map(|(method, _)| method.as_str()).collect();
+        return Some(methods.join(", "));
+    }
+    if let Some((_, actions)) = path.strip_prefix("/v1").and_then(faces::at) {
         let methods: Vec<_> = actions.iter().map(|(method, _)| method.as_str()).collect();
         return Some(methods.join(", "));
     }

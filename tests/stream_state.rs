@@ -26,6 +26,12 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// What a stream may take of the gateway's own.
 const STATE_BYTES_MAX: usize = 16 * 1024;
 
+/// How often an ordinary chunk may allocate: what is read borrows from it, and what is written has room.
+const CHUNK_TIMES_MAX: f64 = 5.0;
+
+/// The same for a frame of Bedrock, whose decoder owns what it reads.
+const FRAME_TIMES_MAX: f64 = 10.0;
+
 /// Chunks of text of a stream, and as many of a call's arguments.
 const CHUNKS: usize = 200;
 
@@ -60,7 +66,13 @@ fn a_stream_holds_little_beside_what_its_client_wants_repeated() {
                 let held = held(from, to, &chunks);
                 let repeated = if fits { 0 } else { repeated(to, answer) };
                 let most = STATE_BYTES_MAX + repeated * 9 / 8;
-                println!("{name}: {from:?} to {to:?}: {held} bytes, at most {most}");
+                let times = allocations(from, to, &chunks);
+                println!(
+                    "{name}: {from:?} to {to:?}: {held} bytes, at most {most}; {times:.2} allocations a chunk"
+                );
+                let often =
+                    if from == Dialect::Bedrock { FRAME_TIMES_MAX } else { CHUNK_TIMES_MAX };
+                assert!(!fits || times <= often, "{from:?} to {to:?}: {times:.2} of {often}");
                 assert!(held <= most, "a stream {name}, {from:?} to {to:?}: {held} of {most}");
             }
         }
@@ -89,6 +101,18 @@ fn held(from: Dialect, to: Dialect, chunks: &[Bytes]) -> usize {
     lives.max().expect("a stream has chunks")
 }
 
+/// How often one chunk allocates.
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn allocations(from: Dialect, to: Dialect, chunks: &[Bytes]) -> f64 {
+    let mut passing = Passing::new(from, to);
+    let region = Region::new(ALLOCATOR);
+    for chunk in chunks {
+        drop(passing.feed(chunk.clone()));
+    }
+    let change = region.change();
+    (change.allocations + change.reallocations) as f64 / chunks.len() as f64
+}
+
 impl Passing {
     fn new(from: Dialect, to: Dialect) -> Self {
         let reply = Reply { id: "reply-1", created: 1_746_600_000, model: "demo" };
@@ -104,7 +128,10 @@ impl Passing {
 
     /// Takes a chunk and gives what goes to the client.
     fn feed(&mut self, chunk: Bytes) -> Bytes {
-        let mut out = Vec::new();
+        let mut out = match self {
+            Self::Chat(_) | Self::Other(_) => Vec::new(),
+            Self::Events(_) | Self::Frames(_) => Vec::with_capacity(chunk.len() * 2),
+        };
         match self {
             Self::Chat(stream) => return stream.feed(chunk),
             Self::Other(watch) => watch.feed(&chunk),

@@ -36,13 +36,8 @@ fn rules() -> Rules {
 }
 
 fn over(store: Arc<dyn Store>) -> Arc<Contexts> {
-    let metrics = Arc::new(Metrics::new(1));
-    Arc::new(Contexts {
-        store,
-        leases: Leases::default(),
-        summaries: Summaries::default(),
-        metrics,
-    })
+    let (leases, summaries) = (Leases::default(), Summaries::default());
+    Arc::new(Contexts { store, leases, summaries, metrics: Arc::new(Metrics::new(1)) })
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,8 @@
 pub mod answer;
 mod block;
 mod event;
+pub mod items;
+pub mod naming;
 pub mod request_reader;
 pub mod request_writer;
 pub mod stream_reader;

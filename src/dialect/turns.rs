@@ -67,7 +67,7 @@ pub fn said<'a>(dialect: Dialect, members: &Members<'a>) -> Result<Option<Carrie
 }
 
 /// The body with this conversation, a JSON array of chat messages, in place of its own messages, and
-/// without the member `context`.
+/// without what it says of contexts.
 ///
 /// # Errors
 /// `InvalidBody` where the conversation, or the body's instructions, cannot be read.
@@ -79,6 +79,12 @@ pub fn completed(
 ) -> Result<Carried<Bytes>> {
     let mut edit = ObjectEdit::new(members);
     edit.remove("context");
+    if dialect == Dialect::Responses {
+        // What these say is done here; nothing is to be kept at the provider too.
+        edit.remove("previous_response_id");
+        edit.remove("conversation");
+        edit.set("store", b"false");
+    }
     let name = messages_member(dialect);
     if dialect == Dialect::Chat {
         let text = with_member(body, &edit, name, conversation)?;

@@ -19,14 +19,12 @@ use super::bill::Answer;
 use super::exchange::Exchange;
 use super::failure::NO_CREDENTIAL;
 use super::held::Hold;
+use super::keeping::Keeping;
 use super::losses;
 use super::refusal::Refusal;
-use crate::context::turn::Turn;
-use crate::dialect::gather::{Form, Gatherer};
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
 use crate::error::{Error, Kind};
-use crate::request::Request;
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
 use crate::types::TokenUsage;
@@ -89,8 +87,8 @@ pub struct Attempt {
     first_byte: Option<Duration>,
     response_bytes: u64,
     meter: Option<Meter>,
-    /// Gathers the answer of a turn.
-    capture: Option<Gatherer>,
+    /// What a turn does with the answer.
+    keeping: Option<Box<Keeping>>,
 }
 
 impl Attempt {
@@ -114,7 +112,7 @@ impl Attempt {
             first_byte: None,
             response_bytes: 0,
             meter: None,
-            capture: None,
+            keeping: None,
         })
     }
 
@@ -149,11 +147,12 @@ impl Attempt {
         self.status = Some(status);
         self.pick.answered(status, now.into_std());
         exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes, now);
+        let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
         let passage = Passage {
             request: &exchange.request,
             from: self.outgoing.dialect,
             translated: self.outgoing.translated,
-            held: exchange.bill.tells_cost,
+            held: exchange.bill.tells_cost || turn.is_some_and(|turn| !turn.names.is_empty()),
             reply: Reply {
                 id: request_id.to_str().unwrap_or_default(),
                 created: exchange.created,
@@ -161,13 +160,12 @@ impl Attempt {
             },
         };
         let meter = Meter::of(response, &passage);
-        let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
         let own = iter::once((X_REQUEST_ID, request_id.clone()))
             .chain(exchange.bill.quota_headers())
             .chain(losses::headers(&self.outgoing.losses))
             .chain(turn.into_iter().flat_map(|turn| turn.headers()));
         *response = response_header(response, &meter, own);
-        self.capture = turn.and_then(|turn| capture(turn, response, &meter, &passage));
+        self.keeping = turn.and_then(|turn| Keeping::of(turn, response, &meter, &passage));
         self.meter = Some(meter);
     }
 
@@ -186,9 +184,8 @@ impl Attempt {
         exchange.deadline.await_next_byte(between_bytes, Instant::now());
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         let told = self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end));
-        // What the client gets is in its own dialect, whatever the upstream speaks.
-        if let (Some(capture), Some(turn), End::Fine) = (&mut self.capture, &exchange.turn, &told) {
-            turn.answered(capture.feed(body.as_deref().unwrap_or_default(), end));
+        if let (Some(keeping), Some(turn)) = (&mut self.keeping, &exchange.turn) {
+            keeping.read(turn, body, end, &told);
         }
         told
     }
@@ -260,21 +257,6 @@ impl Attempt {
         self.pick.report(outcome, retry_after, now.into_std());
         record
     }
-}
-
-/// What gathers the answer of a turn, where it is to be kept.
-fn capture(
-    turn: &Turn,
-    response: &ResponseHeader,
-    meter: &Meter,
-    passage: &Passage<'_>,
-) -> Option<Gatherer> {
-    let length = response.headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    let Request { dialect, framing, .. } = *passage.request;
-    let form = if meter.is_stream() { Form::Stream(framing) } else { Form::Whole(length) };
-    let gatherer = || Gatherer::new(dialect, form, passage.reply, turn.answer_bytes_max);
-    turn.wants_answer().then(gatherer)
 }
 
 /// A target that serves what is asked (that one does was made sure of before), and what is sent to it.

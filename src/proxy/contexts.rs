@@ -17,6 +17,7 @@ use crate::context::ask::{self, Asked, CONTEXT_PROTOCOL, PROTOCOL_VERSION, X_CON
 use crate::context::delta::Delta;
 use crate::context::message;
 use crate::context::resource::Shown;
+use crate::context::responses;
 use crate::context::store::Key;
 use crate::context::turn::{Coming, Turn};
 use crate::context::{bounds, tokens};
@@ -54,6 +55,10 @@ pub fn asked(
         return named.map_or(Ok(None), |_| refused());
     }
     let asked = Asked::read(&header.headers, draft.context(), bounds(rules))?;
+    let asked = match draft.of_responses() {
+        Some(members) if asked.is_none() => responses::asked(members, rules.store_responses)?,
+        _ => asked,
+    };
     Ok(asked.map(Box::new))
 }
 

@@ -14,6 +14,7 @@ use super::bill::Bill;
 use super::contexts;
 use super::deadline::Deadline;
 use super::exchange::{Context, Exchange};
+use super::faces;
 use super::reply::Reply;
 use crate::auth;
 use crate::body;
@@ -53,6 +54,10 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
             let answer = contexts::serve(state, &active, (&caller, place), session);
             return Box::pin(answer).await.map(Next::Reply);
         }
+        Route::Face(place) => {
+            let answer = faces::serve(state, &active, (&caller, place), session);
+            return Box::pin(answer).await.map(Next::Reply);
+        }
         route => return answer_here(&route, &active, &caller, ctx),
     };
     let body = read_body(session, &active).await?;
@@ -76,6 +81,7 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
         (turn, completed, losses) = (Some(begun.turn), begun.body, begun.losses);
         draft = draft.with_body(&completed)?;
     }
+    draft.refuse_state()?;
     let open = || Bill::open(&active, &caller, &pool, (&draft, header), now);
     let bill = open_bill(state, open).await?;
     let request = rewrite(draft, &pool, &caller, header, now)?;

@@ -58,6 +58,7 @@ pub(super) fn contexts(
             "delta_operations_max",
         ),
         answer_bytes_max: bytes(raw.answer_bytes_max, or.answer_bytes_max, "answer_bytes_max"),
+        store_responses: raw.store_responses.unwrap_or(or.store_responses),
     }
 }
 

@@ -74,9 +74,10 @@ fn a_conversation_takes_the_place_of_the_new_messages_and_nothing_elses() {
         body.as_object_mut().unwrap().remove("context");
         assert_eq!(got, body, "{dialect:?}");
     }
-    let body = json!({"input": "c", "instructions": "Own.", "store": false});
+    let body = json!({"input": "c", "instructions": "Own.", "store": true, "conversation": "c"});
     let got = filled(Dialect::Responses, &body, &conversation);
     assert_eq!((&got["instructions"], &got["store"]), (&json!("Own."), &json!(false)));
+    assert!(got.get("conversation").is_none(), "{got}");
     assert_eq!(kept(Dialect::Responses, &got), conversation);
 }
 
