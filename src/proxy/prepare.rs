@@ -96,9 +96,10 @@ async fn open_bill(state: &State, open: impl Fn() -> Result<Bill>) -> Result<Bil
     let mut round = leases.round();
     let mut opened = open();
     let patience = leases.patience();
-    while is_for_lease(&opened) && leases.can_help() {
-        if !Box::pin(leases.exchanged(round, patience)).await {
-            break;
+    while is_for_lease(&opened) {
+        // Once the server is down, what is done then is decided by another look.
+        if !leases.can_help() || !Box::pin(leases.exchanged(round, patience)).await {
+            return open();
         }
         round = leases.round();
         opened = open();
