@@ -106,7 +106,6 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         },
         access_log: AccessLog::Off,
         reload: Reload { watch: false, interval: SECOND },
-        bearers: Default::default(),
         contexts: Contexts::default(),
         endpoints,
         models: HashMap::from([("chat".into(), Arc::new(model))]),
