@@ -8,7 +8,7 @@ use arbtest::arbtest;
 use tollgate_fuzz::{TARGETS, Target};
 
 /// What all targets, side by side, take of the time of a test run, in milliseconds.
-const BUDGET_MS: u64 = 20_000;
+const BUDGET_MS: u64 = 60_000;
 
 /// The random bytes by which an input is chosen and damaged.
 const CHOICES_BYTES_MAX: u32 = 512;
