@@ -363,9 +363,7 @@ fn the_embedded_store_agrees_with_the_model() {
     let open = || {
         let store = Embedded::open(directory.path(), Duration::from_millis(1)).unwrap();
         // The thread that brings things to the disk may still hold what was just closed.
-        while store.stock().is_none() {
-            std::thread::yield_now();
-        }
+        while store.stock().is_none() {}
         over(Arc::new(store))
     };
     let next = std::cell::Cell::new(0);
