@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build run setup-tests test check fmt setup-bench bench clean
+.PHONY: help setup build pgo run setup-tests test check fmt fuzz setup-bench bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,10 @@ setup: ## Install what the build needs: Rust, cmake, a C compiler
 
 build: setup ## Build the release binary, target/release/tollgate
 	cargo build --release --locked
+
+pgo: setup ## Build target/pgo/release/tollgate, laid out by a real load: builds twice
+	@scripts/need.sh python3=python3 openssl=openssl taskset=util-linux
+	@scripts/pgo.sh
 
 run: build ## Start the demo: a simulated model server and the gateway; Ctrl-C stops both
 	@scripts/run.sh
@@ -33,6 +37,9 @@ check: setup-tests ## Everything CI asks for: format, lints, tests, house rules,
 
 fmt: ## Format the code
 	cargo fmt --all
+
+fuzz: setup ## Fuzz every reader, by coverage, 60 s each; TARGET=stream_chat SECONDS=600 for one
+	@FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_TARGET=$(TARGET) scripts/fuzz.sh
 
 setup-bench: setup ## Install the proxies to compare with; Debian starts them as services, too
 	@scripts/need.sh nginx=nginx haproxy=haproxy

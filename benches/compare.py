@@ -7,7 +7,7 @@ and medians are given with their ranges: a machine whose speed drifts then drift
 CPU time is the process's user and system time over the run, from /proc, divided by its requests.
 
     benches/compare.py --bin target/release [--rounds 5] [--seconds 4] [--quick] [--only chat]
-                       [--results benches/RESULTS.md] [--json FILE]
+                       [--peers tollgate] [--results benches/RESULTS.md] [--json FILE]
 
 docs/benchmarking.md says how to run it on a machine of its own, and what would spoil the figures.
 """
@@ -24,14 +24,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 import peers
 import results
 
 CONNECTIONS = 64
-OPEN_STREAMS = 1000
-# A paced stream: so many chunks, so far apart.
-PACED_CHUNKS, PACE_MS = 20, 100
+OURS = ("tollgate", peers.PROFILED)
+# More than connections, so that hardly a turn waits for the one before it; as many as a mix may have.
+CONTEXTS = 100
 
 
 @dataclasses.dataclass
@@ -43,6 +44,10 @@ class Scenario:
     tls: bool = False
     # Who can do it; None: everyone.
     only: tuple = None
+    # Configurations of Tollgate that are started for this scenario alone.
+    variants: tuple = ()
+    # Contexts that must be there first, so many, each with so many bytes.
+    contexts: tuple = ()
     # Something is seen beside the usual: memory of each open stream.
     open_streams: bool = False
 
@@ -56,11 +61,6 @@ def scenarios(folder):
     """All of them. A further one is a line here: any flags of `tollgate bench` will do."""
     chat, stream = ["--body-bytes", "600"], ["--stream", "--body-bytes", "600"]
     h2 = ["--http", "2", "--insecure", "--streams", "8"]
-    paced = folder / "paced.yaml"
-    paced.write_text(json.dumps([{"name": "paced", "stream": True, "body": {
-        "model": "chat", "stream": True, "max_tokens": PACED_CHUNKS,
-        "messages": [{"role": "user", "content": "Tell me about Rome."}],
-        "metadata": {"mock": f"chunk-ms={PACE_MS}"}}}]))
     return [
         Scenario("chat, 600 bytes", [*chat, "--tokens", "20"]),
         Scenario("chat, 600 bytes", [*chat, "--tokens", "20"], 1),
@@ -69,15 +69,56 @@ def scenarios(folder):
         Scenario("chat, 1 MiB", ["--body-bytes", "1048576", "--tokens", "20"]),
         Scenario("stream, 20 chunks", [*stream, "--tokens", "20"]),
         Scenario("stream, 200 chunks", [*stream, "--tokens", "200"]),
-        Scenario(f"{OPEN_STREAMS:,} open streams, a chunk every {PACE_MS} ms",
-                 ["--mix", str(paced)], OPEN_STREAMS, open_streams=True),
+        Scenario("streams of 100 chunks, one every 10 ms", paced(folder, 100, 10), 400),
+        Scenario("streams of 20 chunks, one every 100 ms", paced(folder, 20, 100), 2000,
+                 open_streams=True),
         Scenario("chat, 600 bytes, TLS and HTTP/2", [*chat, "--tokens", "20", *h2],
                  CONNECTIONS // 8, tls=True),
         Scenario("stream, 20 chunks, TLS and HTTP/2", [*stream, "--tokens", "20", *h2],
                  CONNECTIONS // 8, tls=True),
         Scenario("stream, 20 chunks, asked for as Messages, served as Chat Completions",
-                 [*stream, "--tokens", "20", "--path", "/v1/messages"], only=("tollgate",)),
+                 [*stream, "--tokens", "20", "--path", "/v1/messages"], only=OURS),
+        Scenario("chat, 64 KiB", ["--body-bytes", "65536", "--tokens", "20"], only=OURS),
+        Scenario("turn of a context with 64 KiB of history", turns(folder),
+                 only=OURS, contexts=(CONTEXTS, 65536)),
+        Scenario("chat, 600 bytes, much configured", [*chat, "--tokens", "20"],
+                 only=OURS, variants=(peers.MANY,)),
+        Scenario("chat, 600 bytes, more threads", [*chat, "--tokens", "20"],
+                 only=OURS, variants=(peers.MORE_THREADS,)),
     ]
+
+
+def paced(folder, chunks, pace_ms):
+    """A stream of so many chunks, so far apart."""
+    return mix(folder / f"paced-{pace_ms}.yaml", [{"name": "paced", "stream": True, "body": {
+        "model": "chat", "stream": True, "max_tokens": chunks,
+        "messages": [{"role": "user", "content": "Tell me about Rome."}],
+        "metadata": {"mock": f"chunk-ms={pace_ms}"}}}])
+
+
+def turns(folder):
+    """A turn of each of the contexts; the window keeps the prompt at its length."""
+    new = [{"role": "user", "content": "And what is there to see on the second day?"}]
+    return mix(folder / "turns.yaml", [{"name": "turn", "body": {
+        "model": "chat", "max_tokens": 20, "context": {"id": f"c{number}"}, "messages": new}}
+        for number in range(CONTEXTS)])
+
+
+def mix(file, entries):
+    """The flags for a mix of these."""
+    file.write_text(json.dumps(entries))
+    return ["--mix", str(file)]
+
+
+def make_contexts(peer, count, size):
+    """Conversations of so many bytes."""
+    text = "It is a city of seven hills, and this is what I know of them. " * 8
+    turn = [{"role": "user", "content": text}, {"role": "assistant", "content": text}]
+    messages = turn * max(1, size // len(json.dumps(turn)))
+    for number in range(count):
+        body = json.dumps({"id": f"c{number}", "messages": messages}).encode()
+        head = {"authorization": f"Bearer {peers.KEY}", "content-type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(f"{peer.url}/v1/contexts", body, head)).close()
 
 
 class Bench:
@@ -116,10 +157,19 @@ class Bench:
                 "first_token_p99_us": (figures["first_token_us"] or {}).get("p99")}
 
 
-def rounds(bench, args, scenario, started):
-    """Samples by peer, the order reversed from round to round."""
+def taking_part(scenario, started, starting):
+    """Who is put under this load, with what it needs first."""
     able = [peer for peer in started if scenario.only is None or peer.name in scenario.only]
     able = [peer for peer in able if peer.tls_url or not scenario.tls]
+    able += [peers.variant(starting, name) for name in scenario.variants
+             if re.search(starting.args.peers, name)]
+    for peer in able if scenario.contexts else []:
+        make_contexts(peer, *scenario.contexts)
+    return able
+
+
+def rounds(bench, args, scenario, able):
+    """Samples by peer, the order reversed from round to round."""
     samples = {peer.name: [] for peer in able}
     for turn in range(args.rounds):
         for peer in able if turn % 2 == 0 else able[::-1]:
@@ -145,6 +195,7 @@ def arguments():
     parser.add_argument("--warm-up", type=float, default=0.5, help="seconds before each run")
     parser.add_argument("--quick", action="store_true", help="one round of one second")
     parser.add_argument("--only", default="", help="scenarios whose title matches this expression")
+    parser.add_argument("--peers", default="", help="proxies whose name matches this expression")
     parser.add_argument("--proxy-cores", default="0")
     parser.add_argument("--upstream-cores", default="1")
     parser.add_argument("--load-cores", default="1")
@@ -169,14 +220,16 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        started = peers.start_all(stack, args, folder)
+        starting, started = peers.start_all(stack, args, folder)
         direct = started[0]
         bench = Bench(args, folder)
         report = results.Report(args, started)
         for scenario in scenarios(folder):
             if re.search(args.only, scenario.title):
-                idle = {peer.name: peer.resident_bytes() for peer in started}
-                samples = rounds(bench, args, scenario, started)
+                with contextlib.ExitStack() as own:
+                    able = taking_part(scenario, started, starting.within(own))
+                    idle = {peer.name: peer.resident_bytes() for peer in able}
+                    samples = rounds(bench, args, scenario, able)
                 report.add(scenario, samples, idle)
         rates = report.rates(f"chat, 600 bytes ({CONNECTIONS} connections)")
         for peer in started[1:]:

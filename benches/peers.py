@@ -12,6 +12,8 @@ import sys
 import time
 
 KEY = "sk-bench"
+STOCK = "stock pingora"
+PROFILED = "tollgate, make pgo"
 START_SECONDS = 10
 
 NGINX = """
@@ -76,14 +78,16 @@ def start_all(stack, args, folder):
     """The model server, then each proxy in front of it."""
     certificate(folder)
     log = stack.enter_context(open(folder / "log", "w"))
-    binary, upstream = str(args.bin / "tollgate"), free_port()
+    upstream = free_port()
     # Streams are as long as a request's `max_tokens` says, up to this.
-    process(stack, args.upstream_cores, binary, "mock", "--listen", f"127.0.0.1:{upstream}",
+    process(stack, args.upstream_cores, str(args.bin / "tollgate"), "mock", "--listen", f"127.0.0.1:{upstream}",
             "--threads", str(args.upstream_threads), "--tokens", "200", port=upstream, log=log)
     starting = Starting(stack, args, folder, upstream, log)
     started = [Peer("direct", f"http://127.0.0.1:{upstream}", None, [], "")]
-    return started + [peer for peer in (tollgate(starting, binary), stock(starting),
-                                        nginx(starting), haproxy(starting)) if peer]
+    able = {"tollgate": tollgate, PROFILED: profiled, STOCK: stock, "nginx": nginx,
+            "haproxy": haproxy}
+    wanted = (start(starting) for name, start in able.items() if re.search(args.peers, name))
+    return starting, started + [peer for peer in wanted if peer]
 
 
 class Starting:
@@ -92,6 +96,10 @@ class Starting:
     def __init__(self, stack, args, folder, upstream, log):
         self.stack, self.args, self.folder, self.log = stack, args, folder, log
         self.upstream = upstream
+
+    def within(self, stack):
+        """The same, for processes that end with that stack."""
+        return Starting(stack, self.args, self.folder, self.upstream, self.log)
 
     def place(self):
         return {"dir": self.folder, "port": free_port(), "tls_port": free_port(),
@@ -108,26 +116,55 @@ class Starting:
                     [started.pid, *map(int, children.split())], version)
 
 
-def tollgate(starting, binary):
-    place = starting.place()
+def tollgate(starting, name="tollgate", binary=None, **changes):
+    """The gateway as `bench.yaml` has it, but for the changed values of its marks."""
+    place, binary = starting.place(), str(binary or starting.args.bin / "tollgate")
     text = (pathlib.Path(__file__).parent / "bench.yaml").read_text()
-    key_hash = output(binary, "key", "hash", KEY).strip()
     values = {"PORT": place["port"], "TLS_PORT": place["tls_port"], "ADMIN": free_port(),
-              "UPSTREAM": place["upstream"], "THREADS": place["threads"], "HASH": key_hash,
-              "DIR": place["dir"]}
-    for name, value in values.items():
-        text = text.replace(f"@{name}@", str(value))
-    config = starting.folder / "tollgate.yaml"
+              "THREADS": place["threads"], "HASH": output(binary, "key", "hash", KEY).strip(),
+              "DIR": place["dir"], "PROVIDERS": "", "MODELS": "", "KEYS": "", **changes}
+    for mark, value in values.items():
+        text = text.replace(f"@{mark}@", str(value))
+    # Among what was put in, too.
+    text = text.replace("@UPSTREAM@", str(place["upstream"]))
+    config = starting.folder / f"{place['port']}.yaml"
     config.write_text(text)
     version = output(binary, "--version").strip()
-    return starting.peer("tollgate", place, version, binary, "run", "--config", str(config))
+    return starting.peer(name, place, version, binary, "run", "--config", str(config))
+
+
+def profiled(starting):
+    """The binary that `make pgo` built, where it did."""
+    binary = pathlib.Path(__file__).parents[1] / "target/pgo/release/tollgate"
+    return tollgate(starting, PROFILED, binary) if binary.exists() else None
+
+
+MANY = "tollgate with 1,000 keys, 100 aliases, 1,000 endpoints"
+MORE_THREADS = "tollgate with twice the threads"
+
+
+def variant(starting, name):
+    """Tollgate in another configuration, for the scenarios that ask for it."""
+    if name == MORE_THREADS:
+        return tollgate(starting, name, THREADS=2 * starting.args.proxy_threads)
+    endpoints = [[f"{{url: 'http://127.0.0.1:@UPSTREAM@/v1', name: p{provider}-{number}}}"
+                  for number in range(10)] for provider in range(100)]
+    providers = [f"  p{number}:\n    health: {{path: /health}}\n"
+                 f"    endpoints: [{', '.join(some)}]\n" for number, some in enumerate(endpoints)]
+    models = [f"  m{number}:\n    candidates: [{{provider: p{number}, model: gpt-mock}}]\n"
+              for number in range(100)]
+    keys = [f"  - id: key-{number}\n    tenant: bench\n    hash: sha256:{number:064x}\n"
+            "    limits: {requests_per_minute: 1000, tokens_per_minute: 1000000}\n"
+            for number in range(1000)]
+    return tollgate(starting, name, PROVIDERS="".join(providers), MODELS="".join(models),
+                    KEYS="".join(keys))
 
 
 def stock(starting):
     place = starting.place()
     binary = str(starting.args.bin / "examples" / "stock_pingora")
     return starting.peer(
-        "stock pingora", place, "Pingora as in Cargo.lock, passing bytes through", binary,
+        STOCK, place, "Pingora as in Cargo.lock, passing bytes through", binary,
         f"127.0.0.1:{place['port']}", f"127.0.0.1:{place['upstream']}", str(place["threads"]),
         "true", f"127.0.0.1:{place['tls_port']}", f"{place['dir']}/cert.pem",
         f"{place['dir']}/key.pem")

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 
-STOCK = "stock pingora"
+from peers import STOCK
 
 
 class Report:
@@ -22,13 +22,14 @@ class Report:
     def add(self, scenario, samples, idle):
         """Takes a scenario's samples by peer, and what each peer's memory was before."""
         self.samples[scenario.title] = samples
-        head = ["", "CPU µs a request", "to stock", "requests a second", "p50", "p99", "memory"]
+        base = STOCK if STOCK in samples else next(iter(samples))
+        head = ["", "CPU µs a request", f"to {base}", "requests a second", "p50", "p99", "memory"]
         if scenario.open_streams:
             head.append("for each open stream")
         rows = []
         for peer, values in samples.items():
             peak = max(value["resident_bytes"] or 0 for value in values)
-            row = [peer, spread(values, "cpu_us"), ratio(samples, peer), spread(values, "rate", 0),
+            row = [peer, spread(values, "cpu_us"), ratio(values, samples[base]), spread(values, "rate", 0),
                    duration(values, "p50_us"), duration(values, "p99_us"), mebibytes(peak)]
             if scenario.open_streams:
                 each = max(0, peak - idle[peer]) / scenario.connections / 1024
@@ -84,9 +85,9 @@ class Report:
                 yield peer.name, peer.version
 
 
-def ratio(samples, peer):
-    """The median of the rounds' ratios to stock Pingora's CPU time."""
-    pairs = zip(samples[peer], samples.get(STOCK, []))
+def ratio(values, base):
+    """The median of the rounds' ratios to another peer's CPU time."""
+    pairs = zip(values, base)
     ratios = [a["cpu_us"] / b["cpu_us"] for a, b in pairs if a["cpu_us"] and b["cpu_us"]]
     return f"{statistics.median(ratios):.2f}" if ratios else ""
 

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, Throughput, criterion_group};
+use nix::time::ClockId;
 use smallvec::smallvec;
 use tollgate::config::snapshot::terms::KeyTerms;
 use tollgate::config::snapshot::{self, Key};
@@ -41,11 +42,11 @@ impl Measurement for CpuTime {
     type Value = Duration;
 
     fn start(&self) -> Duration {
-        cpu_time(libc::CLOCK_THREAD_CPUTIME_ID)
+        cpu_time(ClockId::CLOCK_THREAD_CPUTIME_ID)
     }
 
     fn end(&self, begin: Duration) -> Duration {
-        cpu_time(libc::CLOCK_THREAD_CPUTIME_ID) - begin
+        cpu_time(ClockId::CLOCK_THREAD_CPUTIME_ID) - begin
     }
 
     fn add(&self, one: &Duration, other: &Duration) -> Duration {
@@ -65,13 +66,8 @@ impl Measurement for CpuTime {
     }
 }
 
-#[expect(unsafe_code, reason = "the standard library reads no CPU clock")]
-fn cpu_time(clock: libc::clockid_t) -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is valid for the call, which keeps no pointer.
-    let status = unsafe { libc::clock_gettime(clock, &raw mut time) };
-    assert_eq!(status, 0, "the clock {clock} cannot be read");
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+fn cpu_time(clock: ClockId) -> Duration {
+    clock.now().expect("the clock can be read").into()
 }
 
 fn record(target: &Arc<TargetMetrics>, caller: &Arc<Key>) -> UsageRecord {
@@ -94,6 +90,7 @@ fn record(target: &Arc<TargetMetrics>, caller: &Arc<Key>) -> UsageRecord {
             model: ModelName::from("gpt-9"),
             outcome: Outcome::Answered(200),
             translation: None,
+            at_home: None,
             reused: Some(true),
             first_byte: Some(Duration::from_micros(1_500)),
             total: Duration::from_micros(1_900),
@@ -168,9 +165,9 @@ fn logging(criterion: &mut Criterion<CpuTime>) {
             let mut spent = Duration::ZERO;
             for _batch in 0..iterations.div_ceil(BATCH) {
                 let records = batch();
-                let begin = cpu_time(libc::CLOCK_THREAD_CPUTIME_ID);
+                let begin = cpu_time(ClockId::CLOCK_THREAD_CPUTIME_ID);
                 records.into_iter().for_each(|record| log.write(record));
-                spent += cpu_time(libc::CLOCK_THREAD_CPUTIME_ID) - begin;
+                spent += cpu_time(ClockId::CLOCK_THREAD_CPUTIME_ID) - begin;
                 log.flush();
             }
             spent.mul_f64(iterations as f64 / iterations.next_multiple_of(BATCH) as f64)
@@ -185,9 +182,9 @@ fn logging(criterion: &mut Criterion<CpuTime>) {
             for _batch in 0..iterations {
                 batch().into_iter().for_each(|record| log.write(record));
                 // This thread sleeps meanwhile, so what the process spends is the writer's.
-                let begin = cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID);
+                let begin = cpu_time(ClockId::CLOCK_PROCESS_CPUTIME_ID);
                 log.flush();
-                spent += cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID) - begin;
+                spent += cpu_time(ClockId::CLOCK_PROCESS_CPUTIME_ID) - begin;
             }
             spent
         });

@@ -16,6 +16,7 @@ use tollgate::config::snapshot::contexts::Contexts;
 use tollgate::config::snapshot::platform::Platform;
 use tollgate::config::snapshot::prices::Prices;
 use tollgate::config::snapshot::terms::Terms;
+use tollgate::config::snapshot::valkey::Quotas;
 use tollgate::config::snapshot::{
     AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
     Rewrite, Server, Snapshot, Target, Timeouts,
@@ -82,6 +83,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
             statuses: Vec::new(),
             budget_percent: 20,
             budget_min_per_second: 10,
+            backoff: Duration::ZERO,
         },
         timeouts: timeouts(),
     };
@@ -108,7 +110,10 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         endpoints,
         models: HashMap::from([("chat".into(), Arc::new(model))]),
         keys: HashMap::new(),
+        bearers: Default::default(),
         terms: Terms::default(),
+        valkey: None,
+        quotas: Quotas::default(),
         secret_files: Vec::new(),
     }
 }

@@ -12,8 +12,10 @@
 
 mod account;
 pub mod estimate;
+pub mod lease;
 mod money;
 mod refusal;
+mod share;
 mod window;
 
 #[cfg(test)]
@@ -27,17 +29,18 @@ use ahash::AHashMap;
 use chrono::{DateTime, Utc};
 use smallvec::SmallVec;
 
+pub use self::account::Spent;
 use self::account::{Account, Now, Places, State, Warning};
-pub use self::account::{Left, Quota, Spent};
 use self::estimate::{Estimate, Learned};
-use self::refusal::Refusal;
+use self::lease::Leases;
 pub use self::refusal::Rule;
+use self::refusal::{Refusal, Wait};
 use self::window::Micros;
 use crate::config::snapshot::terms::{PERIODS, Rules, Scope};
 use crate::config::snapshot::{Key, Snapshot};
 use crate::error::Result;
 use crate::telemetry::metrics::Metrics;
-use crate::types::{MicroUsd, ModelAlias};
+use crate::types::{MicroUsd, ModelAlias, Quota};
 
 /// The rules that apply to one request at most: one of each rank.
 const RULES_MAX: usize = Scope::KINDS.len();
@@ -46,6 +49,8 @@ const RULES_MAX: usize = Scope::KINDS.len();
 pub struct Ledger {
     metrics: Arc<Metrics>,
     origin: Instant,
+    /// Where several gateways share the rules.
+    pub leases: Option<Leases>,
     /// Locked at reloads and scrapes, never by a request.
     books: Mutex<Books>,
 }
@@ -131,7 +136,12 @@ pub struct Permit {
 impl Ledger {
     /// A ledger without accounts; `origin` is where its time begins.
     pub fn new(metrics: Arc<Metrics>, origin: Instant) -> Self {
-        Self { metrics, origin, books: Mutex::default() }
+        Self { metrics, origin, leases: None, books: Mutex::default() }
+    }
+
+    /// A ledger whose rules hold for several gateways together.
+    pub fn shared(self, leases: Leases) -> Self {
+        Self { leases: Some(leases), ..self }
     }
 
     /// Takes a configuration in: an account goes on while its scope has rules.
@@ -141,11 +151,12 @@ impl Ledger {
         let mut bound = |rules: &Arc<Rules>| {
             let bound = books.accounts.entry(rules.scope.clone()).or_insert_with(|| {
                 let account = old.get(&rules.scope).map(|old| Arc::clone(&old.account));
-                Bound { rules: Arc::clone(rules), account: account.unwrap_or_default() }
+                let account = account.unwrap_or_else(|| self.open());
+                Bound { rules: Arc::clone(rules), account }
             });
             bound.clone()
         };
-        let mut keys: Vec<_> = snapshot.keys.values().collect();
+        let mut keys: Vec<_> = snapshot.keys.values().chain(snapshot.bearers.keys()).collect();
         keys.sort_unstable_by_key(|key| key.terms.number);
         let keys: Vec<_> = keys
             .into_iter()
@@ -192,6 +203,16 @@ impl Ledger {
             .collect();
         rows.sort_by(|(a, left), (b, right)| (a, left.period).cmp(&(b, right.period)));
         rows
+    }
+
+    fn open(&self) -> Arc<Account> {
+        let shared = self.leases.as_ref().map(|leases| Account::shared(Arc::clone(&leases.link)));
+        Arc::new(shared.unwrap_or_default())
+    }
+
+    /// Every account, behind a stretch of time: what was not asked for in it is not held in stock.
+    fn all(&self) -> Vec<Bound> {
+        self.lock().accounts.values().cloned().collect()
     }
 
     fn now(&self, utc: DateTime<Utc>) -> Now {
@@ -279,20 +300,39 @@ impl Applying<'_> {
             .zip(&mut states)
             .filter_map(|(bound, state)| state.refusal(&bound.rules, &demand, now));
         if let Some(refusal) = refusals.max_by_key(|refusal| refusal.wait) {
+            self.list(&mut states);
+            let mut quota = Quota::default();
+            for (bound, state) in self.bounds.iter().zip(&mut states) {
+                state.left(&bound.rules, now, &mut quota);
+            }
             drop(states);
-            return Err(self.refused(&refusal));
+            return Err(self.refused(&refusal).quota(quota));
         }
         let mut quota = Quota::default();
         let held = self.bounds.iter().zip(&mut states).map(|(bound, state)| {
             ((*bound).clone(), state.take(&bound.rules, &demand, now, &mut quota))
         });
         let held = held.collect();
+        self.list(&mut states);
         drop(states);
         let (ledger, learned) = (Arc::clone(self.ledger), self.learned.cloned());
         Ok(Permit { quota, ledger, learned, held, demand, settled: false })
     }
 
+    /// Has leases exchanged where a share runs out.
+    fn list(&self, states: &mut [MutexGuard<'_, State>]) {
+        let Some(leases) = &self.ledger.leases else { return };
+        for (bound, state) in self.bounds.iter().zip(states) {
+            if state.list() {
+                leases.list((*bound).clone());
+            }
+        }
+    }
+
     fn refused(&self, refusal: &Refusal) -> crate::error::Error {
+        if refusal.wait == Wait::Lease {
+            return refusal.error();
+        }
         self.ledger.metrics.admission.refused(&refusal.scope, refusal.rule);
         refusal.error()
     }

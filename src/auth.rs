@@ -1,9 +1,14 @@
 //! Who is calling: a credential in one of four headers, or in a query as Google's clients may send it,
 //! becomes the key it names.
 //!
+//! Where issuers are configured, what is no key may be a token (JWT) of theirs: see [`token`].
+//!
 //! Keys are kept as SHA-256 digests of random texts, so a configuration that leaks opens
 //! nothing. The digest is compared in constant time; a caller learns only whether a key is
 //! unknown, disabled or expired, the latter two only when it holds the key.
+
+pub mod jwks;
+pub mod token;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,11 +18,9 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 
+use self::token::{TOKEN_BYTES_MAX, Tokens};
 use crate::config::snapshot::{Key, Snapshot};
 use crate::error::{Error, Kind, Result};
-
-/// The longest credential read, in bytes: ours have 50, others' seldom more than 200.
-const CREDENTIAL_BYTES_MAX: usize = 4096;
 
 /// Where clients of OpenAI, Anthropic, Azure and Google put their key beside `authorization`.
 const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
@@ -26,21 +29,19 @@ const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 ///
 /// # Errors
 /// `Unauthenticated` without a credential, `InvalidKey` for an unknown one, `KeyDisabled`
-/// and `KeyExpired` for a known one that may not be used.
+/// and `KeyExpired` for a known one that may not be used; for tokens, those of [`Tokens::bearer`].
 pub fn authenticate(
     headers: &HeaderMap,
     query: Option<&str>,
-    snapshot: &Snapshot,
+    (snapshot, tokens): (&Snapshot, &Tokens),
     now: DateTime<Utc>,
 ) -> Result<Arc<Key>> {
     let credential = credential(headers, query)?;
     let digest: [u8; 32] = Sha256::digest(&*credential).into();
     let Some(key) = snapshot.keys.get(&digest) else {
-        return Err(Error::new(
-            Kind::InvalidKey,
-            "The API key is not known here. Check that it is a key of this gateway, whole and \
-             without quotes; a provider's own key is not accepted.",
-        ));
+        return tokens
+            .bearer(&credential, &digest, snapshot, now)
+            .unwrap_or_else(|| Err(unknown()));
     };
     if !key.enabled {
         return Err(Error::new(
@@ -55,6 +56,14 @@ pub fn authenticate(
         ));
     }
     Ok(key.clone())
+}
+
+fn unknown() -> Error {
+    Error::new(
+        Kind::InvalidKey,
+        "The API key is not known here. Check that it is a key of this gateway, whole and \
+         without quotes; a provider's own key is not accepted.",
+    )
 }
 
 /// The credential's bytes, from `Authorization: Bearer`, one of [`KEY_HEADERS`], or the query's `key`.
@@ -72,10 +81,12 @@ fn credential<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Result<Cow<
              `api-key` or `x-goog-api-key`).",
         )
     })?;
-    if value.len() > CREDENTIAL_BYTES_MAX {
+    if value.len() > TOKEN_BYTES_MAX {
         return Err(Error::new(
             Kind::InvalidKey,
-            format!("The API key is longer than {CREDENTIAL_BYTES_MAX} bytes: no key is."),
+            format!(
+                "The API key is longer than {TOKEN_BYTES_MAX} bytes: no key and no token may be."
+            ),
         ));
     }
     Ok(value)

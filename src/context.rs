@@ -6,13 +6,17 @@
 //! do with contexts apart from turns is in [`resource`]. Nothing here knows a session or an upstream.
 
 pub mod ask;
+pub mod conversations;
 pub mod delta;
+mod facts;
 pub mod format;
 pub mod lease;
 pub mod log;
 pub mod message;
 pub mod prompt;
 pub mod resource;
+pub mod responses;
+mod start;
 pub mod store;
 pub mod summary;
 pub mod tokens;
@@ -30,13 +34,17 @@ use self::lease::{Leases, LocalLease};
 use self::log::{Entry, Log};
 use self::store::embedded::Embedded;
 use self::store::memory::Memory;
-use self::store::valkey::{Settings, Valkey};
+use self::store::valkey::Valkey;
 use self::store::{Failure, Keep, Key, Lease, Store};
 use self::summary::Summaries;
 use crate::config::snapshot::contexts::{ContextStore, Contexts as Rules};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::{Metrics, StoreCall};
 use crate::types::{ContextId, Version};
+use crate::valkey::Settings;
+
+/// What a client is told of a fault of the gateway's own.
+const FAILED: &str = "The gateway failed; the request id names the case in its log.";
 
 /// When a client may ask again that met another turn, or a store that was not there.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -68,11 +76,10 @@ impl Contexts {
                     url: url.expose().to_owned(),
                     prefix: prefix.to_string(),
                     timeout: *timeout,
-                    lease: *lease,
                 };
                 // What is said of the URL may quote a password.
                 let unusable = |_| io::Error::other("`contexts.store.url` is no address of Valkey");
-                Arc::new(Valkey::new(settings).map_err(unusable)?)
+                Arc::new(Valkey::new(settings, *lease).map_err(unusable)?)
             }
             ContextStore::Embedded { path, sync } => Arc::new(Embedded::open(path, *sync)?),
         };
@@ -167,10 +174,8 @@ fn now() -> i64 {
 /// An id that nobody has yet: 128 random bits.
 fn fresh_id() -> Result<ContextId> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        let text = "The gateway failed; the request id names the case in its log.";
-        Error::new(Kind::Internal, text).because(error.to_string())
-    })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(Kind::Internal, FAILED).because(error.to_string()))?;
     Ok(format!("ctx_{}", hex::encode(bytes)).as_str().into())
 }
 

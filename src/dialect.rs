@@ -30,3 +30,6 @@ pub mod gemini;
 pub mod ir;
 pub mod responses;
 pub mod translate;
+
+pub mod gather;
+pub mod turns;

@@ -6,296 +6,15 @@
 //! address, credential or internal detail; those belong in the source, which only
 //! the log sees.
 
+mod kind;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-/// What went wrong, from the point of view of whoever must act on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// No credential in any of the headers that may carry one.
-    Unauthenticated,
-    /// A credential that names no key.
-    InvalidKey,
-    /// A key past its `expires_at`.
-    KeyExpired,
-    /// A key with `enabled: false`.
-    KeyDisabled,
-    /// The path is not served.
-    NotFound,
-    /// The path is served, with another method.
-    MethodNotAllowed,
-    /// The content type cannot be read.
-    UnsupportedMediaType,
-    /// The body is over `body_bytes_max`.
-    BodyTooLarge,
-    /// The body did not arrive within the time allowed for it.
-    BodyTimeout,
-    /// The body is not what its content type says.
-    InvalidBody,
-    /// The body names no model.
-    MissingModel,
-    /// The model is unknown, or not available to this key: both look the same to the caller.
-    UnknownModel,
-    /// A parameter that the configuration refuses.
-    ParameterRefused,
-    /// The context is not at the version that the client believes.
-    ContextConflict,
-    /// Another turn of the same context is under way.
-    ContextBusy,
-    /// The context is unknown, or another tenant's: both look the same to the caller.
-    ContextNotFound,
-    /// The conversation does not fit the model's window.
-    ContextTooLong,
-    /// A limit of what is kept would be exceeded.
-    ContextLimit,
-    /// The context is not at the version that `If-Match` names.
-    ContextPrecondition,
-    /// A version of the context protocol that is not spoken here.
-    ContextProtocol,
-    /// A JSON Patch or JSON Merge Patch that cannot be applied.
-    DeltaRefused,
-    /// The store of contexts does not work.
-    ContextStore,
-    /// No provider of the model serves what is asked for.
-    UnsupportedOperation,
-    /// What the model's provider cannot be told, where the configuration refuses to leave it out.
-    Untranslatable,
-    /// The model may be served at a place that has no price, and the configuration refuses that.
-    Unpriced,
-    /// A limit is reached: later there is room again.
-    LimitExceeded,
-    /// The request alone is more than a limit allows.
-    BeyondLimit,
-    /// A budget does not suffice for the request.
-    BudgetExceeded,
-    /// Every candidate answered 429.
-    UpstreamRateLimited,
-    /// No connection to any candidate could be made.
-    UpstreamUnreachable,
-    /// The upstream was too slow: first byte, between bytes, or the whole.
-    UpstreamTimeout,
-    /// The upstream's answer broke off, or was not HTTP.
-    UpstreamBroken,
-    /// An upstream refused the gateway's own credential (401 or 403).
-    UpstreamCredential,
-    /// The gateway has no valid credential for any candidate's provider now.
-    CredentialUnavailable,
-    /// Another error status of the upstream after all attempts were used.
-    UpstreamStatus,
-    /// The client went away before its answer was complete.
-    ClientGone,
-    /// A fault of the gateway itself.
-    Internal,
-}
+pub use self::kind::Kind;
 
-impl Kind {
-    /// Every kind, in order of declaration; `Internal` stays the last.
-    pub const ALL: [Kind; Kind::Internal as usize + 1] = [
-        Kind::Unauthenticated,
-        Kind::InvalidKey,
-        Kind::KeyExpired,
-        Kind::KeyDisabled,
-        Kind::NotFound,
-        Kind::MethodNotAllowed,
-        Kind::UnsupportedMediaType,
-        Kind::BodyTooLarge,
-        Kind::BodyTimeout,
-        Kind::InvalidBody,
-        Kind::MissingModel,
-        Kind::UnknownModel,
-        Kind::ParameterRefused,
-        Kind::ContextConflict,
-        Kind::ContextBusy,
-        Kind::ContextNotFound,
-        Kind::ContextTooLong,
-        Kind::ContextLimit,
-        Kind::ContextPrecondition,
-        Kind::ContextProtocol,
-        Kind::DeltaRefused,
-        Kind::ContextStore,
-        Kind::UnsupportedOperation,
-        Kind::Untranslatable,
-        Kind::Unpriced,
-        Kind::LimitExceeded,
-        Kind::BeyondLimit,
-        Kind::BudgetExceeded,
-        Kind::UpstreamRateLimited,
-        Kind::UpstreamUnreachable,
-        Kind::UpstreamTimeout,
-        Kind::UpstreamBroken,
-        Kind::UpstreamCredential,
-        Kind::CredentialUnavailable,
-        Kind::UpstreamStatus,
-        Kind::ClientGone,
-        Kind::Internal,
-    ];
-
-    /// The HTTP status of the answer. 499 is never sent: it marks a client that left (nginx's usage).
-    pub const fn status(self) -> u16 {
-        match self {
-            Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => 401,
-            Kind::NotFound | Kind::UnknownModel | Kind::ContextNotFound => 404,
-            Kind::MethodNotAllowed => 405,
-            Kind::BodyTimeout => 408,
-            Kind::ContextConflict | Kind::ContextBusy => 409,
-            Kind::ContextPrecondition => 412,
-            Kind::BodyTooLarge | Kind::ContextLimit => 413,
-            Kind::UnsupportedMediaType => 415,
-            Kind::DeltaRefused => 422,
-            Kind::InvalidBody
-            | Kind::MissingModel
-            | Kind::ParameterRefused
-            | Kind::UnsupportedOperation
-            | Kind::Untranslatable
-            | Kind::ContextTooLong
-            | Kind::ContextProtocol => 400,
-            Kind::ContextStore => 503,
-            Kind::Unpriced => 403,
-            Kind::LimitExceeded
-            | Kind::BeyondLimit
-            | Kind::BudgetExceeded
-            | Kind::UpstreamRateLimited => 429,
-            Kind::ClientGone => 499,
-            Kind::Internal => 500,
-            Kind::UpstreamUnreachable
-            | Kind::UpstreamBroken
-            | Kind::UpstreamCredential
-            | Kind::UpstreamStatus => 502,
-            Kind::CredentialUnavailable => 503,
-            Kind::UpstreamTimeout => 504,
-        }
-    }
-
-    /// `error.code` of OpenAI's error object, and the label in metrics and the access log.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Kind::Unauthenticated => "missing_api_key",
-            Kind::InvalidKey => "invalid_api_key",
-            Kind::KeyExpired => "api_key_expired",
-            Kind::KeyDisabled => "api_key_disabled",
-            Kind::NotFound => "not_found",
-            Kind::MethodNotAllowed => "method_not_allowed",
-            Kind::UnsupportedMediaType => "unsupported_media_type",
-            Kind::BodyTooLarge => "request_too_large",
-            Kind::BodyTimeout => "request_timeout",
-            Kind::InvalidBody => "invalid_body",
-            Kind::MissingModel => "missing_model",
-            Kind::UnknownModel => "model_not_found",
-            Kind::ParameterRefused => "parameter_refused",
-            Kind::ContextConflict => "context_conflict",
-            Kind::ContextBusy => "context_busy",
-            Kind::ContextNotFound => "context_not_found",
-            Kind::ContextTooLong => "context_too_long",
-            Kind::ContextLimit => "context_limit_exceeded",
-            Kind::ContextPrecondition => "context_precondition_failed",
-            Kind::ContextProtocol => "context_protocol_unsupported",
-            Kind::DeltaRefused => "context_delta_refused",
-            Kind::ContextStore => "context_store_unavailable",
-            Kind::UnsupportedOperation => "unsupported_operation",
-            Kind::Untranslatable => "untranslatable",
-            Kind::Unpriced => "model_unpriced",
-            Kind::LimitExceeded => "limit_exceeded",
-            Kind::BeyondLimit => "request_over_limit",
-            Kind::BudgetExceeded => "insufficient_quota",
-            Kind::UpstreamRateLimited => "rate_limit_exceeded",
-            Kind::UpstreamUnreachable => "upstream_unreachable",
-            Kind::UpstreamTimeout => "upstream_timeout",
-            Kind::UpstreamBroken => "upstream_broken",
-            Kind::UpstreamCredential => "upstream_credential",
-            Kind::CredentialUnavailable => "credential_unavailable",
-            Kind::UpstreamStatus => "upstream_error",
-            Kind::ClientGone => "client_gone",
-            Kind::Internal => "internal_error",
-        }
-    }
-
-    /// Whether the same request may succeed when it is sent again. OpenAI's SDKs go by it
-    /// (`x-should-retry`), and would otherwise ask again after every 5xx.
-    pub const fn may_pass_later(self) -> bool {
-        match self {
-            Kind::BodyTimeout
-            | Kind::ContextBusy
-            | Kind::ContextStore
-            | Kind::LimitExceeded
-            | Kind::UpstreamRateLimited
-            | Kind::UpstreamUnreachable
-            | Kind::UpstreamTimeout
-            | Kind::UpstreamBroken
-            | Kind::CredentialUnavailable
-            | Kind::UpstreamStatus
-            | Kind::Internal => true,
-            Kind::Unauthenticated
-            | Kind::InvalidKey
-            | Kind::KeyExpired
-            | Kind::KeyDisabled
-            | Kind::NotFound
-            | Kind::UnknownModel
-            | Kind::MethodNotAllowed
-            | Kind::BodyTooLarge
-            | Kind::UnsupportedMediaType
-            | Kind::InvalidBody
-            | Kind::MissingModel
-            | Kind::ParameterRefused
-            | Kind::ContextConflict
-            | Kind::ContextNotFound
-            | Kind::ContextTooLong
-            | Kind::ContextLimit
-            | Kind::ContextPrecondition
-            | Kind::ContextProtocol
-            | Kind::DeltaRefused
-            | Kind::UnsupportedOperation
-            | Kind::Untranslatable
-            | Kind::Unpriced
-            | Kind::BeyondLimit
-            | Kind::BudgetExceeded
-            | Kind::UpstreamCredential
-            | Kind::ClientGone => false,
-        }
-    }
-
-    /// `error.type` of OpenAI's error object (OpenAI API reference, "Error codes").
-    pub const fn openai_type(self) -> &'static str {
-        match self {
-            Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
-                "authentication_error"
-            }
-            Kind::NotFound
-            | Kind::UnknownModel
-            | Kind::MethodNotAllowed
-            | Kind::BodyTimeout
-            | Kind::BodyTooLarge
-            | Kind::UnsupportedMediaType
-            | Kind::InvalidBody
-            | Kind::MissingModel
-            | Kind::ParameterRefused
-            | Kind::ContextBusy
-            | Kind::ContextConflict
-            | Kind::ContextNotFound
-            | Kind::ContextTooLong
-            | Kind::ContextLimit
-            | Kind::ContextPrecondition
-            | Kind::ContextProtocol
-            | Kind::DeltaRefused
-            | Kind::UnsupportedOperation
-            | Kind::Untranslatable
-            | Kind::ClientGone => "invalid_request_error",
-            Kind::Unpriced => "permission_error",
-            Kind::BudgetExceeded => "insufficient_quota",
-            Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => {
-                "rate_limit_error"
-            }
-            Kind::ContextStore
-            | Kind::UpstreamUnreachable
-            | Kind::UpstreamTimeout
-            | Kind::UpstreamBroken
-            | Kind::UpstreamCredential
-            | Kind::CredentialUnavailable
-            | Kind::UpstreamStatus
-            | Kind::Internal => "server_error",
-        }
-    }
-}
+use crate::types::Quota;
 
 /// An error on the way of one request.
 #[derive(Debug)]
@@ -308,6 +27,8 @@ pub struct Error {
     pub param: Option<Cow<'static, str>>,
     /// When asking again may help (`Retry-After`, whole seconds rounded up).
     pub retry_after: Option<Duration>,
+    /// What is left of the limits that refused, for the headers that tell so.
+    pub quota: Option<Box<Quota>>,
     /// What the operator reads; never sent.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -315,7 +36,8 @@ pub struct Error {
 impl Error {
     /// An error with a kind and its public text.
     pub fn new(kind: Kind, public: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, public: public.into(), param: None, retry_after: None, source: None }
+        let public = public.into();
+        Self { kind, public, param: None, retry_after: None, quota: None, source: None }
     }
 
     /// Names the request member or header at fault.
@@ -327,6 +49,12 @@ impl Error {
     /// Says when asking again may help.
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
+        self
+    }
+
+    /// Says what is left of the limits.
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quota = Some(Box::new(quota));
         self
     }
 

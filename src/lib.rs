@@ -47,6 +47,8 @@ pub mod dialect;
 
 pub mod state;
 
+pub mod valkey;
+
 pub mod admin;
 
 pub mod config;

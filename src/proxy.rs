@@ -9,10 +9,13 @@ mod bill;
 mod contexts;
 mod deadline;
 mod exchange;
+mod faces;
 mod failure;
 mod held;
+mod keeping;
 mod losses;
 mod prepare;
+mod refusal;
 mod reply;
 mod request_id;
 
@@ -73,6 +76,7 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
+        ctx.back_off().await;
         ctx.start_attempt()
     }
 

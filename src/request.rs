@@ -5,10 +5,12 @@
 //! body of each attempt. Bytes that no rule touches stay as the client wrote them; only for an
 //! upstream of another dialect is the body translated, behind the rules.
 
+pub mod assumed;
 pub mod outgoing;
 mod platform;
 mod prompt;
 mod rules;
+mod state;
 mod wish;
 
 use std::ops::Range;
@@ -25,7 +27,7 @@ use crate::dialect::fields::FieldError;
 use crate::dialect::gemini::names;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::Dialect;
-use crate::dialect::members::{JsonError, Member, Members};
+use crate::dialect::members::{JsonError, Member};
 use crate::dialect::multipart::{self, Fields, MultipartError};
 use crate::dialect::openai::request::{
     BodyForm, Request as Wishes, RequestError, body_form, takes_stream_options,
@@ -186,13 +188,9 @@ impl<'a> Draft<'a> {
     /// Makes sure that one of the model's providers can be asked.
     ///
     /// # Errors
-    /// `UnsupportedOperation`, and `ParameterRefused` for what nobody here keeps state for.
+    /// `UnsupportedOperation`.
     pub fn admit(&self, model: &Model) -> Result<()> {
-        let Call { operation, dialect, .. } = self.call;
-        if let (Dialect::Responses, Body::Json(wishes)) = (dialect, &self.form) {
-            refuse_state(&wishes.members)?;
-        }
-        route::admit(model, operation, dialect)
+        route::admit(model, self.call.operation, self.call.dialect)
     }
 
     /// Applies the rules.
@@ -285,21 +283,6 @@ impl Request {
         self.hides_usage = wishes.ask_for_usage(&mut self.splice)?;
         Ok(())
     }
-}
-
-/// Refuses what a Responses request can say only to a server that keeps state.
-fn refuse_state(members: &Members<'_>) -> Result<()> {
-    for name in ["previous_response_id", "conversation", "background"] {
-        let member = members.get_any_case(name);
-        if member.is_some_and(|member| !member.is_null() && member.bool() != Some(false)) {
-            let text = format!(
-                "`{name}` needs state between requests, which is not kept here: leave it out, and \
-                 send the whole conversation in `input`."
-            );
-            return Err(Error::new(Kind::ParameterRefused, text).param(name));
-        }
-    }
-    Ok(())
 }
 
 /// Whether the rules set a member where the client does not.

@@ -12,6 +12,9 @@ use crate::config::snapshot::Retry;
 use crate::error::Kind;
 use crate::usage::Outcome;
 
+/// How often the wait before another attempt at most doubles.
+const BACKOFF_DOUBLINGS_MAX: usize = 5;
+
 /// How far a request has come when an attempt fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -25,6 +28,8 @@ pub struct Progress {
     pub bytes_sent_downstream: bool,
     /// Since the request's arrival.
     pub elapsed: Duration,
+    /// How long another attempt would have to wait first.
+    pub wait: Duration,
     /// What the request may take in all, over all attempts.
     pub total: Duration,
 }
@@ -41,11 +46,11 @@ pub enum Verdict {
 /// Decides what follows a failed attempt.
 ///
 /// There is no other attempt once a byte went downstream, once the attempts are used up,
-/// once the request's whole time is over, or where every target asked to be left alone.
+/// once the request's whole time is over or would be before it began, or where every target asked to be left alone.
 pub fn decide(failure: Outcome, policy: &Retry, progress: Progress) -> Verdict {
     let over = progress.bytes_sent_downstream
         || progress.attempts_made >= policy.attempts_max
-        || progress.elapsed >= progress.total;
+        || progress.elapsed.saturating_add(progress.wait) >= progress.total;
     // Who is over its limit, said when to come back or cannot be authorised need not be asked again.
     let unwilling =
         matches!(failure, Outcome::Status(429) | Outcome::NoCredential) || progress.told_to_wait;
@@ -55,6 +60,15 @@ pub fn decide(failure: Outcome, policy: &Retry, progress: Progress) -> Verdict {
     } else {
         Verdict::Again
     }
+}
+
+/// How long to wait before an endpoint that failed is asked again: a random time between half of a wait and
+/// the whole, so that requests that failed together do not come back together. The wait doubles with each
+/// attempt. `draw` is uniform from 0 to 1.
+pub fn backoff(first: Duration, attempts_made: usize, draw: f64) -> Duration {
+    let doublings = attempts_made.saturating_sub(1).min(BACKOFF_DOUBLINGS_MAX);
+    let whole = first.saturating_mul(1 << doublings);
+    whole.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0)
 }
 
 /// What the client gets where a failure is the last word: also when the budget is empty.
@@ -97,7 +111,7 @@ fn retryable(failure: Outcome, policy: &Retry) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Outcome, Progress, Retry, Verdict, decide};
+    use super::{Kind, Outcome, Progress, Retry, Verdict, backoff, decide};
     use std::time::Duration;
 
     use Outcome::{
@@ -111,6 +125,7 @@ mod tests {
             statuses: vec![429, 500, 502, 503, 504],
             budget_percent: 20,
             budget_min_per_second: 10,
+            backoff: Duration::ZERO,
         }
     }
 
@@ -121,6 +136,7 @@ mod tests {
             told_to_wait: false,
             bytes_sent_downstream: false,
             elapsed: Duration::from_secs(1),
+            wait: Duration::ZERO,
             total: Duration::from_secs(60),
         }
     }
@@ -163,6 +179,8 @@ mod tests {
             Progress { attempts_made: 4, ..early() },
             Progress { elapsed: Duration::from_secs(60), ..early() },
             Progress { elapsed: Duration::from_secs(61), ..early() },
+            Progress { wait: Duration::from_secs(59), ..early() },
+            Progress { wait: Duration::MAX, ..early() },
         ];
         for progress in ends {
             for (failure, _, kind) in TABLE {
@@ -191,6 +209,27 @@ mod tests {
         }
         let alone = Progress { untried_left: false, ..early() };
         assert_eq!(decide(Status(503), &policy(), alone), Verdict::Again);
+    }
+
+    #[test]
+    fn a_wait_doubles_up_to_a_limit_and_is_drawn_from_its_second_half() {
+        let ms = Duration::from_millis;
+        for (first, attempts, draw, expected) in [
+            (100, 1, 1.0, 100),
+            (100, 1, 0.0, 50),
+            (100, 1, 0.5, 75),
+            (100, 2, 1.0, 200),
+            (100, 3, 0.0, 200),
+            (100, 6, 1.0, 3200),
+            (100, 16, 1.0, 3200),
+            (100, usize::MAX, 1.0, 3200),
+            (100, 0, 1.0, 100),
+            (0, 9, 1.0, 0),
+            (100, 1, 7.0, 100),
+        ] {
+            let wait = backoff(ms(first), attempts, draw);
+            assert_eq!(wait, ms(expected), "{first} ms, attempt {attempts}, draw {draw}");
+        }
     }
 
     #[test]

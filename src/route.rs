@@ -1,6 +1,7 @@
 //! What a request asks for, and where it may go.
 
 pub mod contexts;
+pub mod faces;
 pub mod path;
 mod platform;
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method, Uri};
 
-use self::path::Gemini;
+use self::path::{Gemini, GeminiMethod};
 use crate::config::snapshot::{Key, Model};
 use crate::dialect::capabilities::Model as Reached;
 use crate::dialect::ir::Dialect;
@@ -54,6 +55,8 @@ pub enum Route<'a> {
     Capabilities,
     /// Everything below `/v1/contexts`, answered here.
     Context(contexts::Place),
+    /// `/v1/responses/{id}` and everything below `/v1/conversations`, answered here.
+    Face(faces::Place),
     /// `GET /.well-known/context-protocol`, answered here and for everybody.
     Protocol,
     /// `GET /.well-known/context-protocol.proto`, likewise.
@@ -76,7 +79,7 @@ impl Route<'_> {
     pub fn dialect(&self, headers: &HeaderMap, path: &str) -> Dialect {
         match self {
             Route::Model(call) => call.dialect,
-            Route::Context(_) | Route::Protocol | Route::Proto => Dialect::Chat,
+            Route::Context(_) | Route::Face(_) | Route::Protocol | Route::Proto => Dialect::Chat,
             Route::Models | Route::OneModel(_) | Route::Capabilities => spoken(headers, path),
         }
     }
@@ -85,7 +88,9 @@ impl Route<'_> {
     pub const fn operation(&self) -> Operation {
         match self {
             Route::Model(call) => call.operation,
-            Route::Context(_) | Route::Protocol | Route::Proto => Operation::Context,
+            Route::Context(_) | Route::Face(_) | Route::Protocol | Route::Proto => {
+                Operation::Context
+            }
             Route::Models | Route::OneModel(_) => Operation::Models,
             Route::Capabilities => Operation::Capabilities,
         }
@@ -102,6 +107,11 @@ pub fn find<'a>(method: &Method, uri: &'a Uri) -> Result<Route<'a>> {
         let action = actions.iter().find(|(of, _)| of == method).map(|(_, action)| *action);
         let place = |action| Route::Context(contexts::Place { id: id.into(), action });
         return action.map(place).ok_or_else(|| wrong_method(method, path));
+    }
+    if let Some((names, actions)) = path.strip_prefix("/v1").and_then(faces::at) {
+        let action = actions.iter().find(|(of, _)| of == method).map(|(_, action)| *action);
+        let face = action.map(|action| Route::Face(names.place(action)));
+        return face.ok_or_else(|| wrong_method(method, path));
     }
     if let PROTOCOL | PROTO = path {
         let route = if path == PROTO { Route::Proto } else { Route::Protocol };
@@ -135,7 +145,33 @@ pub fn allowed(path: &str) -> Option<String> {
         let methods: Vec<_> = actions.iter().map(|(method, _)| method.as_str()).collect();
         return Some(methods.join(", "));
     }
+    if let Some((_, actions)) = path.strip_prefix("/v1").and_then(faces::at) {
+        let methods: Vec<_> = actions.iter().map(|(method, _)| method.as_str()).collect();
+        return Some(methods.join(", "));
+    }
     by_path(path, None).map(|(_, method)| method.to_string())
+}
+
+/// An example of every request that is served: what checks all of them, such as that none is served
+/// without a credential, goes through this list. A path that is added to the tables of this module is in it.
+pub fn every() -> Vec<(Method, String)> {
+    let calls = ROUTES.iter().map(|(path, ..)| (Method::POST, format!("/v1{path}")));
+    let models = ["/v1", "/v1beta"].into_iter().flat_map(|version| {
+        let gemini = GeminiMethod::ALL.map(GeminiMethod::name);
+        let gemini = gemini.map(|name| (Method::POST, format!("{version}/models/demo:{name}")));
+        let lists = ["/models", "/models/demo"];
+        lists.map(|path| (Method::GET, format!("{version}{path}"))).into_iter().chain(gemini)
+    });
+    let contexts = contexts::PATHS.into_iter().flat_map(|path| {
+        let (_, actions) = contexts::at(path).unwrap_or_default();
+        actions.iter().map(move |(method, _)| (method.clone(), format!("/v1{path}")))
+    });
+    let faces = faces::PATHS.into_iter().filter_map(|path| Some((path, faces::at(path)?.1)));
+    let faces = faces.flat_map(|(path, actions)| {
+        actions.iter().map(move |(method, _)| (method.clone(), format!("/v1{path}")))
+    });
+    let others = ["/v1/capabilities", PROTOCOL, PROTO].map(|path| (Method::GET, path.into()));
+    calls.chain(models).chain(contexts).chain(faces).chain(others).collect()
 }
 
 fn wrong_method(method: &Method, path: &str) -> Error {

@@ -28,6 +28,7 @@ use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
 use crate::admin::{Admin, EndpointStatus};
+use crate::admission::lease::Leases;
 use crate::config::snapshot::{self, Snapshot};
 use crate::context::Contexts;
 use crate::proxy::Gateway;
@@ -67,7 +68,9 @@ pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     let contexts = Arc::new(Contexts::open(&snapshot.contexts.store, metrics.clone())?);
     let journal = snapshot.terms.journal.as_deref();
     let journal = journal.map(|path| Journal::start(path, metrics.clone())).transpose()?;
-    let state = State::new(snapshot, metrics, access_log, contexts, journal);
+    let quotas = snapshot.quotas;
+    let leases = snapshot.valkey.as_ref().map(|server| Leases::new(server, quotas)).transpose()?;
+    let state = State::new(snapshot, metrics, access_log, contexts, (journal, leases));
     let state = state.map_err(io::Error::other)?;
     state.restore_budgets()?;
     let state = Arc::new(state);

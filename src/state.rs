@@ -6,7 +6,10 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use crate::admission::lease::Leases;
 use crate::admission::{Accounts, Ledger};
+use crate::auth::jwks::KeySets;
+use crate::auth::token::Tokens;
 use crate::config::snapshot::Snapshot;
 use crate::context::Contexts;
 use crate::telemetry::access_log::AccessLog;
@@ -24,6 +27,8 @@ pub struct Active {
     pub pools: Pools,
     /// What each key and model has used.
     pub accounts: Accounts,
+    /// Whose tokens are accepted, and those that were verified.
+    pub tokens: Tokens,
 }
 
 /// The process's state.
@@ -33,6 +38,8 @@ pub struct State {
     pub ledger: Arc<Ledger>,
     /// Endpoints' health and load: survives reloads.
     pub registry: Arc<Registry>,
+    /// Public keys of token issuers: survive reloads.
+    pub key_sets: KeySets,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line for each request.
@@ -58,18 +65,25 @@ impl State {
         metrics: Arc<Metrics>,
         access_log: AccessLog,
         contexts: Arc<Contexts>,
-        journal: Option<Journal>,
+        (journal, leases): (Option<Journal>, Option<Leases>),
     ) -> Result<Self, Unusable> {
         let registry = Arc::new(Registry::new(metrics.clone(), Instant::now()));
         let pools = registry.pools(&snapshot)?;
         metrics.in_use(snapshot.revision);
-        let ledger = Arc::new(Ledger::new(metrics.clone(), Instant::now()));
+        let ledger = Ledger::new(metrics.clone(), Instant::now());
+        let ledger = Arc::new(match leases {
+            Some(leases) => ledger.shared(leases),
+            None => ledger,
+        });
         let accounts = ledger.accounts(&snapshot);
-        let active = Active { snapshot: Arc::new(snapshot), pools, accounts };
+        let key_sets = KeySets::new(metrics.clone());
+        let tokens = Tokens::new(&snapshot, &key_sets);
+        let active = Active { snapshot: Arc::new(snapshot), pools, accounts, tokens };
         Ok(Self {
             active: ArcSwap::from_pointee(active),
             ledger,
             registry,
+            key_sets,
             metrics,
             access_log,
             contexts,
@@ -93,10 +107,13 @@ impl State {
         let pools = self.registry.pools(&snapshot)?;
         self.registry.resolve().await;
         self.registry.authorise().await;
+        let tokens = Tokens::new(&snapshot, &self.key_sets);
+        tokens.tried().await;
         self.metrics.in_use(snapshot.revision);
         self.metrics.retain(&snapshot);
         let accounts = self.ledger.accounts(&snapshot);
-        self.active.store(Arc::new(Active { snapshot: Arc::new(snapshot), pools, accounts }));
+        let snapshot = Arc::new(snapshot);
+        self.active.store(Arc::new(Active { snapshot, pools, accounts, tokens }));
         Ok(())
     }
 
@@ -105,7 +122,9 @@ impl State {
     /// # Errors
     /// Where a file of the journal cannot be read.
     pub fn restore_budgets(&self) -> std::io::Result<()> {
-        let Some(journal) = &self.journal else { return Ok(()) };
+        // Where budgets are shared, the server that they are shared through remembers.
+        let journal = self.journal.as_ref().filter(|_| self.ledger.leases.is_none());
+        let Some(journal) = journal else { return Ok(()) };
         let today = chrono::Utc::now().date_naive();
         let days = (report::first_day_of_budgets(today), today);
         let unreadable = report::entries(journal.directory(), days, |_, entry| {

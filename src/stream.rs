@@ -8,6 +8,8 @@
 mod kept;
 mod translated;
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -184,6 +186,19 @@ impl Meter {
             | Shape::Json(_)
             | Shape::Kept(_)
             | Shape::Other => Vec::new(),
+        }
+    }
+
+    /// When to ask again, where a translated error's body told it.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &self.shape {
+            Shape::Whole(whole) => whole.retry_after(),
+            Shape::Events(_)
+            | Shape::Watched(_)
+            | Shape::Streamed(_)
+            | Shape::Json(_)
+            | Shape::Kept(_)
+            | Shape::Other => None,
         }
     }
 

@@ -238,3 +238,23 @@ impl Operation {
         }
     }
 }
+
+/// What is left of a limit, as the headers say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The limit.
+    pub limit: u64,
+    /// What may still be taken now.
+    pub remaining: u64,
+    /// The window, by its place in `config::snapshot::terms::WINDOWS`: after so long without a request all is there again.
+    pub window: usize,
+}
+
+/// What is left of the tightest limits of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Of requests.
+    pub requests: Option<Left>,
+    /// Of tokens.
+    pub tokens: Option<Left>,
+}

@@ -35,6 +35,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::types::{EndpointId, ModelAlias};
 
 pub use credential::{Grant, Keeper, LiveCredential, ToSign};
+pub use credential::{Why, client, json};
 pub use endpoint::LiveEndpoint;
 pub use health::Checks;
 pub use http1::{Connector, Kept};

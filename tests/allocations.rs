@@ -59,9 +59,7 @@ fn a_request_allocates_no_more_than_the_baseline() {
     let file = configuration(directory.path(), [&listener, &admin], &mock.url());
     let snapshot = config::load(&file, Revision(1)).unwrap_or_else(|problems| panic!("{problems}"));
     thread::spawn(move || server::run(snapshot, &file, false).expect("the gateway serves"));
-    runtime.block_on(eventually("the gateway to listen", async || {
-        TcpStream::connect(listener.address()).ok()
-    }));
+    runtime.block_on(eventually("the gateway to be ready", async || is_ready(admin.address())));
 
     let scenarios = [
         ("chat, 600 bytes", request(600, false)),
@@ -72,6 +70,16 @@ fn a_request_allocates_no_more_than_the_baseline() {
     let cost = |(name, request): &(&str, Vec<u8>)| ((*name).to_owned(), cost(address, request));
     let measured: BTreeMap<String, Cost> = scenarios.iter().map(cost).collect();
     compare(&measured, &root().join("benches/allocations.json"));
+}
+
+fn is_ready(admin: SocketAddr) -> Option<()> {
+    let mut connection = TcpStream::connect(admin).ok()?;
+    connection
+        .write_all(b"GET /readyz HTTP/1.1\r\nhost: guard\r\nconnection: close\r\n\r\n")
+        .ok()?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).ok()?;
+    answer.starts_with("HTTP/1.1 200").then_some(())
 }
 
 fn compare(measured: &BTreeMap<String, Cost>, baseline: &Path) {

@@ -1,7 +1,5 @@
 //! A context's turns go where its prompt is warm, as long as that is no worse than elsewhere.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use serde_json::{Value, json};
 use support::answer::ok;
 use support::client::Client;

@@ -1,7 +1,5 @@
 //! Conversations that outgrow the window, with a model that folds their oldest turns.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use serde_json::{Value, json};
 use support::answer::{Answer, json as answer, status};
 use support::client::Client;
@@ -62,7 +60,7 @@ async fn talk(client: &Client, model: &Upstream, gateway: &Gateway, made: f64) -
     let mut seen = start;
     while seen < start + made {
         let reply = say(client, "More").await;
-        prompts.push(model.last_request().json()["messages"].clone());
+        prompts.push(model.last_request().json().get("messages").cloned().unwrap_or_default());
         if number(&reply, "x-context-tokens") > NEAR {
             seen += 1.0;
             gateway.until_metric(MADE, |count| count == seen).await;

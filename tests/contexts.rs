@@ -99,7 +99,8 @@ async fn a_header_is_enough() {
 async fn nothing_is_changed_by_a_turn_that_fails() {
     let model = upstream().await;
     let gateway = serving(&[&model]).set("retry.attempts_max", 1).start().await;
-    let client = gateway.client();
+    // A stream that breaks off ends its connection.
+    let client = Client::unpooled(gateway.url()).with_test_key();
     say(&client, "one").await;
     let before = kept(&client).await;
     let finish = json!({"choices": [{"index": 0, "delta": {"content": "half"}}]}).to_string();

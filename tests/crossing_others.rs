@@ -252,7 +252,7 @@ async fn the_gateways_own_errors_are_said_in_the_clients_dialect() {
 #[tokio::test]
 async fn what_needs_state_is_refused() {
     let model = upstream().await;
-    let gateway = speaking("responses", &model).start().await;
+    let gateway = speaking("responses", &model).set("contexts.enabled", false).start().await;
     for (name, value) in [
         ("previous_response_id", json!("resp_1")),
         ("conversation", json!({"id": "conv_1"})),

@@ -302,3 +302,17 @@ fn three_models(upstreams: &[&support::upstream::Upstream]) -> Conf {
         .model("small", &candidates)
         .key("narrow", "sk-narrow", &json!({"models": ["small"]}))
 }
+
+#[tokio::test]
+async fn a_model_that_openai_assumes_is_an_alias_like_any_other() {
+    let model = upstream().await;
+    let gateway =
+        serving(&[&model]).model("omni-moderation-latest", &[("local", "moderator")]).start().await;
+    let reply = gateway.client().post("/v1/moderations", &json!({"input": "Hi"})).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(model.last_request().json(), json!({"input": "Hi", "model": "moderator"}));
+    let reply = gateway.client().post("/v1/images/generations", &json!({"prompt": "A cat"})).await;
+    reply.assert_error(404, "model_not_found");
+    assert!(reply.error_message().contains("names no `model`"), "{}", reply.text());
+    assert!(reply.error_message().contains("`dall-e-2`"), "{}", reply.text());
+}

@@ -42,6 +42,10 @@ async fn the_limit_is_granted_and_not_one_more() {
     let after: u64 = refused.header("retry-after").parse().expect("seconds");
     assert!((86_400 - 60..=86_400 * 51 / 50).contains(&after), "{after}");
     assert_eq!(refused.header("x-should-retry"), "true");
+    assert_eq!(refused.header("x-ratelimit-limit-requests"), "3");
+    assert_eq!(refused.header("x-ratelimit-remaining-requests"), "0");
+    assert_eq!(refused.header("x-ratelimit-reset-requests"), "24h0m0s");
+    assert_eq!(refused.header("x-ratelimit-limit-tokens"), "100000");
     assert_eq!(model.count(), 3);
     let refusals = r#"tollgate_admission_refused_total{scope="key",rule="requests_per_day"}"#;
     assert_eq!(gateway.metric(refusals).await, 1.0);

@@ -9,13 +9,18 @@ use support::client::chat_with;
 use support::conf::{Conf, conf};
 use support::gateway::Gateway;
 use support::reply::Reply;
+use support::tools::Server;
 use support::upstream::{Received, Upstream, upstream};
 
 /// A gateway whose alias `demo` is `model-1` of a provider, of which this is said.
 fn serving(model: &Upstream, provider: Value) -> Conf {
+    served_at(&format!("http://{}", model.address()), provider)
+}
+
+fn served_at(url: &str, provider: Value) -> Conf {
     let Value::Object(members) = provider else { return conf() };
-    let url = format!("http://{}", model.address());
-    let base = conf().provider_at("local", &[url]).model("demo", &[("local", "model-1")]);
+    let base =
+        conf().provider_at("local", &[url.to_owned()]).model("demo", &[("local", "model-1")]);
     members
         .into_iter()
         .fold(base, |conf, (key, value)| conf.set(&format!("providers.local.{key}"), value))
@@ -130,4 +135,27 @@ async fn what_a_platform_does_not_serve_is_said() {
     let reply =
         Reply::from(gateway.client().request(Method::POST, "/v1/embeddings").json(&body)).await;
     assert_eq!((reply.status, model.count()), (400, 0), "{}", reply.text());
+}
+
+/// The paths and bodies of platforms are right for a server that serves them, not only as this file writes them.
+#[tokio::test]
+async fn the_simulated_model_server_serves_platforms_at_their_own_paths() {
+    let mock = Server::mock().await;
+    let vertex = |dialect: &str| json!({"platform": "vertex", "project": "p", "location": "l", "dialect": dialect});
+    for provider in [
+        json!({"platform": "azure"}),
+        json!({"platform": "azure", "api_version": "2024-10-21"}),
+        json!({"platform": "azure", "api_version": "2024-10-21", "dialect": "responses"}),
+        vertex("openai"),
+        vertex("gemini"),
+        vertex("anthropic"),
+    ] {
+        let row = provider.to_string();
+        let gateway = served_at(&mock.url(), provider).start().await;
+        let reply = gateway.client().chat("demo").await;
+        assert_eq!(reply.status, 200, "{row}: {}", reply.text());
+        assert!(!reply.content().is_empty(), "{row}");
+        let told = gateway.client().stream("demo").await.rest().await;
+        assert!(told.is_whole(), "{row}: {told:?}");
+    }
 }

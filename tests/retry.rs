@@ -269,6 +269,34 @@ async fn retries_are_a_share_of_requests() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_failed_is_asked_again_only_after_a_wait_and_another_at_once() {
+    let (bad, good) = (upstream().await, upstream().await);
+    bad.then(status(503)).always(ok());
+    let gateway = alone(&bad).set("retry.backoff_ms", 400).start().await;
+    let start = Instant::now();
+    assert_eq!(gateway.client().chat("demo").await.status, 200);
+    assert_eq!(bad.count(), 2);
+    assert!(start.elapsed() >= Duration::from_millis(200), "took {:?}", start.elapsed());
+
+    bad.always(status(503));
+    let patient = |conf: Conf| conf.set("retry.backoff_ms", 10_000);
+    let gateway = patient(eager(serving(&[&bad, &good]))).start().await;
+    let start = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(gateway.client().chat("demo").await.status, 200);
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
+
+    // What could only begin after the request's time is not waited for.
+    let before = bad.count();
+    let gateway = patient(alone(&bad)).set("timeouts.total_ms", 4000).start().await;
+    let start = Instant::now();
+    gateway.client().chat("demo").await.assert_error(502, "upstream_error");
+    assert_eq!(bad.count() - before, 1);
+    assert!(start.elapsed() < Duration::from_secs(4), "took {:?}", start.elapsed());
+}
+
+#[tokio::test]
 async fn the_whole_time_bounds_all_attempts() {
     let model = upstream().await;
     model.always(hang());

@@ -47,6 +47,12 @@ async fn openai_for_python() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn openai_for_python_keeps_its_state_here() {
+    let (_mock, gateway) = start().await;
+    pass("openai_state.py", &gateway, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn openai_for_node() {
     let (_mock, gateway) = start().await;
     pass("openai_client.mjs", &gateway, &[]);

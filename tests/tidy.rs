@@ -18,7 +18,7 @@ const HOOK_LINES_MAX: usize = 25;
 
 /// Top-level modules from the ground up: each may use those of its own level and below.
 const LEVELS: [&[&str]; 7] = [
-    &["types", "error"],
+    &["types", "error", "valkey"],
     &["dialect"],
     &["config", "keys"],
     &[
@@ -214,7 +214,7 @@ fn lines_where<'a>(
 }
 
 fn sources() -> Vec<Source> {
-    let directories = ["src", "tests", "benches", "examples"];
+    let directories = ["src", "tests", "benches", "examples", "fuzz"];
     let paths = directories.iter().flat_map(|directory| files(&root().join(directory), "rs"));
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).expect("a text file");

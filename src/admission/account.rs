@@ -3,15 +3,18 @@
 //! All of a scope's rules are looked at and taken together, so none can be exceeded by requests that
 //! come at once. The lock is the scope's own: keys do not wait for each other.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::money::{Money, Period};
 use super::refusal::{Refusal, Rule, Wait};
+use super::share::{Ask, Grant, Link, Meeting, Shares};
 use super::window::{Micros, Place, Window};
 use super::{Demand, Used};
 use crate::config::snapshot::terms::{PERIODS, Rules, WINDOWS};
+use crate::types::{Left, Quota};
 
 /// The state of one scope.
 #[derive(Default)]
@@ -24,6 +27,8 @@ pub struct State {
     tokens: [Option<Box<Window>>; WINDOWS.len()],
     in_flight: u64,
     money: [Money; PERIODS.len()],
+    /// What of it this gateway may use, where several share the rules.
+    shares: Option<Box<Shares>>,
 }
 
 /// Where a request was noted in one account.
@@ -39,26 +44,6 @@ pub struct Now {
     pub micros: Micros,
     /// Of the calendar.
     pub utc: DateTime<Utc>,
-}
-
-/// What is left of a limit, as the headers say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
-    /// The limit.
-    pub limit: u64,
-    /// What may still be taken now.
-    pub remaining: u64,
-    /// The window, by its place in `WINDOWS`: after so long without a request all is there again.
-    pub window: usize,
-}
-
-/// What is left of the tightest limits of each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quota {
-    /// Of requests.
-    pub requests: Option<Left>,
-    /// Of tokens.
-    pub tokens: Option<Left>,
 }
 
 /// A budget's state, for operators.
@@ -82,6 +67,12 @@ pub struct Warning {
 }
 
 impl Account {
+    /// An account under rules that several gateways share.
+    pub fn shared(link: Arc<Link>) -> Self {
+        let shares = Some(Box::new(Shares::new(link)));
+        Self(Mutex::new(State { shares, ..State::default() }))
+    }
+
     /// Locks the account. Whoever locks several locks them in the order of their scopes' ranks, and
     /// no two of one rank.
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -123,16 +114,112 @@ impl State {
                 );
             }
         }
+        if longest.is_none() && self.shares.is_some() {
+            longest = self.lacking(rules, demand, now);
+        }
         longest.map(|(wait, rule)| Refusal::new(rules, rule, wait, demand))
+    }
+
+    /// Where the limits have room: the rule of which this gateway's share has none.
+    fn lacking(&mut self, rules: &Rules, demand: &Demand, now: Now) -> Option<(Wait, Rule)> {
+        let mut longest: Option<(Wait, Rule)> = None;
+        for (rule, limit) in all(rules) {
+            let (amount, period) = match rule {
+                Rule::Requests(_) | Rule::InFlight => (1, NaiveDate::default()),
+                Rule::Tokens(_) => (demand.tokens(limit), NaiveDate::default()),
+                Rule::Budget(index) => (demand.cost, period(index, demand.began)),
+            };
+            let used = self.used(rule, period, now.micros);
+            let meeting = Meeting { used, amount, period };
+            let Some(shares) = &mut self.shares else { continue };
+            let wait = match (rule, shares.wait(rule, meeting, now.micros)) {
+                (Rule::Budget(index), Wait::For(_) | Wait::Unknown) => {
+                    let end = Period::ALL.get(index).map_or(now.utc, |period| period.end(now.utc));
+                    Wait::until(end, now.utc, true)
+                }
+                (_, wait) => wait,
+            };
+            if wait > Wait::None && longest.is_none_or(|(known, _)| wait > known) {
+                longest = Some((wait, rule));
+            }
+        }
+        longest
+    }
+
+    /// What this gateway has used of a rule, requests under way included.
+    fn used(&mut self, rule: Rule, of: NaiveDate, now: Micros) -> u64 {
+        match rule {
+            Rule::Requests(index) => window(&mut self.requests, index).map_or(0, |w| w.total(now)),
+            Rule::Tokens(index) => window(&mut self.tokens, index).map_or(0, |w| w.total(now)),
+            Rule::InFlight => self.in_flight,
+            Rule::Budget(index) => {
+                self.money.get_mut(index).map_or(0, |m| u64::MAX - m.left(of, u64::MAX))
+            }
+        }
+    }
+
+    /// Whether the scope is to be put on the list of those that exchange leases at once.
+    pub fn list(&mut self) -> bool {
+        self.shares.as_mut().is_some_and(|shares| shares.list())
+    }
+
+    /// What this gateway asks of those it shares the rules with, each with how long until some of its
+    /// own use leaves; `now` ends a sweep's stretch for what was not asked for.
+    pub fn asks(&mut self, rules: &Rules, now: Now) -> Vec<(Ask, Option<Duration>)> {
+        let rows = all(rules).filter_map(|(rule, limit)| {
+            let period = match rule {
+                Rule::Budget(index) => period(index, now.utc),
+                _ => NaiveDate::default(),
+            };
+            let used = self.used(rule, period, now.micros);
+            let ask = self.shares.as_mut()?.ask(rule, limit, used, period)?;
+            let leaves = match rule {
+                Rule::Requests(index) => window(&mut self.requests, index)?.leaves(now.micros),
+                Rule::Tokens(index) => window(&mut self.tokens, index)?.leaves(now.micros),
+                Rule::InFlight | Rule::Budget(_) => None,
+            };
+            Some((ask, leaves.map(Duration::from_micros)))
+        });
+        rows.collect()
+    }
+
+    /// Takes an answer in.
+    pub fn granted(&mut self, ask: &Ask, grant: Grant) {
+        if let Some(shares) = &mut self.shares {
+            shares.granted(ask, grant);
+        }
+    }
+
+    /// What nobody asked for since the last call is no longer held in stock.
+    pub fn rest(&mut self) {
+        if let Some(shares) = &mut self.shares {
+            shares.rest();
+        }
+    }
+
+    /// Notes in the shares what was taken.
+    fn took(&mut self, rules: &Rules, demand: &Demand, now: Now) {
+        if self.shares.is_none() {
+            return;
+        }
+        for (rule, limit) in all(rules) {
+            let of = match rule {
+                Rule::Budget(index) => period(index, demand.began),
+                _ => NaiveDate::default(),
+            };
+            let used = self.used(rule, of, now.micros);
+            if let Some(shares) = &mut self.shares {
+                shares.took(rule, used, limit, now.micros);
+            }
+        }
     }
 
     /// Takes what the request may use, and says what is left.
     pub fn take(&mut self, rules: &Rules, demand: &Demand, now: Now, quota: &mut Quota) -> Places {
         let mut places = Places::default();
-        for (index, limit) in limits(&rules.requests) {
+        for (index, _) in limits(&rules.requests) {
             if let Some(window) = window(&mut self.requests, index) {
                 window.take(now.micros, 1);
-                tighten(&mut quota.requests, left(window, now, limit, index));
             }
         }
         for (index, limit) in limits(&rules.tokens) {
@@ -140,14 +227,38 @@ impl State {
                 (window(&mut self.tokens, index), places.tokens.get_mut(index))
             {
                 *place = window.take(now.micros, demand.tokens(limit));
-                tighten(&mut quota.tokens, left(window, now, limit, index));
             }
         }
         self.in_flight += 1;
         for (money, period) in self.money.iter_mut().zip(Period::ALL) {
             money.set_aside(period.of(demand.began), demand.cost);
         }
+        self.took(rules, demand, now);
+        self.left(rules, now, quota);
         places
+    }
+
+    /// Says what is left of the limits, where less of one is left than the quota knows.
+    pub fn left(&mut self, rules: &Rules, now: Now, quota: &mut Quota) {
+        for (index, limit) in limits(&rules.requests) {
+            let others = self.others(Rule::Requests(index));
+            if let Some(window) = window(&mut self.requests, index) {
+                let used = window.total(now.micros).saturating_add(others);
+                tighten(&mut quota.requests, left(used, limit, index));
+            }
+        }
+        for (index, limit) in limits(&rules.tokens) {
+            let others = self.others(Rule::Tokens(index));
+            if let Some(window) = window(&mut self.tokens, index) {
+                let used = window.total(now.micros).saturating_add(others);
+                tighten(&mut quota.tokens, left(used, limit, index));
+            }
+        }
+    }
+
+    /// What other gateways hold of a rule, as last heard.
+    fn others(&self, rule: Rule) -> u64 {
+        self.shares.as_ref().map_or(0, |shares| shares.others(rule))
     }
 
     /// Puts what the request really used in the place of what it might have used.
@@ -196,6 +307,19 @@ impl State {
     }
 }
 
+/// Every rule there is.
+fn all(rules: &Rules) -> impl Iterator<Item = (Rule, u64)> {
+    let requests = limits(&rules.requests).map(|(index, limit)| (Rule::Requests(index), limit));
+    let tokens = limits(&rules.tokens).map(|(index, limit)| (Rule::Tokens(index), limit));
+    let in_flight = rules.in_flight.map(|limit| (Rule::InFlight, limit));
+    let budgets = limits(&rules.budgets).map(|(index, budget)| (Rule::Budget(index), budget));
+    requests.chain(tokens).chain(in_flight).chain(budgets)
+}
+
+fn period(index: usize, now: DateTime<Utc>) -> NaiveDate {
+    Period::ALL.get(index).map(|period| period.of(now)).unwrap_or_default()
+}
+
 /// The limits there are, each with the place of its window.
 fn limits(limits: &[Option<u64>]) -> impl Iterator<Item = (usize, u64)> {
     limits.iter().enumerate().filter_map(|(index, limit)| Some((index, (*limit)?)))
@@ -213,8 +337,8 @@ fn window(windows: &mut [Option<Box<Window>>], index: usize) -> Option<&mut Wind
     Some(windows.get_mut(index)?.get_or_insert_with(|| Box::new(Window::new(*length))))
 }
 
-fn left(of: &mut Window, now: Now, limit: u64, window: usize) -> Left {
-    Left { limit, remaining: limit.saturating_sub(of.total(now.micros)), window }
+fn left(used: u64, limit: u64, window: usize) -> Left {
+    Left { limit, remaining: limit.saturating_sub(used), window }
 }
 
 /// Keeps the limit of which the smaller share is left.

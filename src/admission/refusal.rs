@@ -68,10 +68,14 @@ impl Rule {
 pub enum Wait {
     /// Not at all.
     None,
+    /// Until this gateway has leased more of what it shares with others.
+    Lease,
     /// Until another request ends.
     Unknown,
     /// So long.
     For(Duration),
+    /// Until the server that several gateways share can be reached.
+    Down,
     /// It will never be admitted as it is.
     Never,
 }
@@ -127,14 +131,23 @@ impl Refusal {
     /// As the client is told.
     pub fn error(&self) -> Error {
         let kind = match (self.rule, self.wait) {
+            (_, Wait::Lease | Wait::Down) => Kind::QuotaUnavailable,
             (Rule::Budget(_), _) => Kind::BudgetExceeded,
             (_, Wait::Never) => Kind::BeyondLimit,
             _ => Kind::LimitExceeded,
         };
+        if kind == Kind::QuotaUnavailable {
+            let text = format!(
+                "How much is left for {} (`{}`) cannot be known now. Try again shortly.",
+                self.scope,
+                self.rule.label()
+            );
+            return Error::new(kind, text).retry_after(UNKNOWN_WAIT);
+        }
         let error = Error::new(kind, self.text());
         match self.wait {
             Wait::None | Wait::Never => error,
-            Wait::Unknown => error.retry_after(UNKNOWN_WAIT),
+            Wait::Unknown | Wait::Lease | Wait::Down => error.retry_after(UNKNOWN_WAIT),
             Wait::For(wait) => error.retry_after(wait),
         }
     }
@@ -168,7 +181,9 @@ impl Refusal {
             Wait::Never => "It will not be admitted as it is: ask for less, or ask whoever runs \
                             the gateway for more."
                 .to_owned(),
-            Wait::Unknown => "Try again when one of them has ended.".to_owned(),
+            Wait::Unknown | Wait::Lease | Wait::Down => {
+                "Try again when one of them has ended.".to_owned()
+            }
             Wait::None => String::new(),
             Wait::For(wait) => format!("Try again in {} s.", wait.as_secs_f64().ceil()),
         };

@@ -12,7 +12,7 @@ const SLOTS: u64 = 50;
 const KEPT: usize = SLOTS as usize + 1;
 
 /// A moment, in microseconds since the process began to count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Micros(pub u64);
 
 /// What was taken in the last while.
@@ -76,6 +76,14 @@ impl Window {
             }
         }
         None
+    }
+
+    /// How long until some of it leaves; `None` where nothing counts.
+    pub fn leaves(&mut self, now: Micros) -> Option<u64> {
+        self.advance(now);
+        let oldest = self.newest.saturating_sub(SLOTS);
+        let slot = (oldest..=self.newest).find(|slot| self.slot(*slot) > 0)?;
+        Some((slot + SLOTS + 1).saturating_mul(self.width).saturating_sub(now.0))
     }
 
     /// Moves on: what has left the window is forgotten. A clock read long ago changes nothing.

@@ -7,6 +7,7 @@
 mod contexts;
 mod credential;
 mod headers;
+mod jwt;
 mod key;
 mod limits;
 mod model;
@@ -21,6 +22,7 @@ mod template;
 mod terms;
 mod tls;
 mod url;
+mod valkey;
 
 pub use tls::certified_key;
 
@@ -121,9 +123,12 @@ pub(super) fn build(
         reload: reload(&raw.reload, &root.key("reload")),
         contexts: contexts::contexts(&raw.contexts, &root.key("contexts"), around),
         keys: key::keys(&raw.keys, root, &tenants),
+        bearers: key::bearers(raw, root, &tenants, around),
         endpoints: providers.into_values().flatten().collect(),
         models,
         terms: terms(raw, root, around, !general.prices.is_empty()),
+        valkey: valkey::valkey(&raw.valkey, &root.key("valkey"), around),
+        quotas: valkey::quotas(&raw.quotas, &root.key("quotas")),
         secret_files: around.read.take(),
     }
 }

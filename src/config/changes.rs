@@ -18,7 +18,30 @@ pub fn listener_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     for (name, of) in STORE {
         compare.member(name, &of(&old.contexts.store), &of(&new.contexts.store));
     }
+    shared(old, new, &mut found);
     found
+}
+
+/// What several gateways share. User and password stay out of it.
+fn shared(old: &Snapshot, new: &Snapshot, found: &mut Vec<String>) {
+    let server =
+        |snapshot: &Snapshot| snapshot.valkey.as_ref().map(|v| without_user(v.url.expose()));
+    let prefix = |snapshot: &Snapshot| snapshot.valkey.as_ref().map(|v| v.prefix.clone());
+    let timeout = |snapshot: &Snapshot| snapshot.valkey.as_ref().map(|v| v.timeout);
+    let mut compare = Compare { section: "valkey", changes: found };
+    compare.member("url", &server(old), &server(new));
+    compare.member("prefix", &prefix(old), &prefix(new));
+    compare.member("timeout_ms", &timeout(old), &timeout(new));
+    let mut compare = Compare { section: "quotas", changes: found };
+    compare.member("lease_percent", &old.quotas.lease_percent, &new.quotas.lease_percent);
+    compare.member("lease_ms", &old.quotas.lease, &new.quotas.lease);
+    let allows =
+        |snapshot: &Snapshot| if snapshot.quotas.allows_when_down { "allow" } else { "refuse" };
+    compare.member("valkey_down", &allows(old), &allows(new));
+}
+
+fn without_user(url: &str) -> String {
+    url.rsplit_once('@').map_or(url, |(_, server)| server).to_owned()
 }
 
 /// What a store of contexts says under one of its keys, as text.
@@ -40,10 +63,7 @@ const STORE: [(&str, Said); 7] = [
     }),
     // User and password stay out of it.
     ("store.url", |store| match store {
-        ContextStore::Valkey { url, .. } => {
-            let url = url.expose();
-            Some(url.rsplit_once('@').map_or(url, |(_, server)| server).to_owned())
-        }
+        ContextStore::Valkey { url, .. } => Some(without_user(url.expose())),
         _ => None,
     }),
     ("store.prefix", |store| match store {

@@ -9,11 +9,13 @@
 pub mod contexts;
 pub mod credential;
 pub mod health;
+pub mod jwt;
 pub mod owner;
 pub mod platform;
 pub mod prices;
 pub mod rewrite;
 pub mod terms;
+pub mod valkey;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,11 +26,13 @@ use serde::Deserialize;
 use self::contexts::Contexts;
 use self::credential::Credential;
 use self::health::{Health, Passive};
+use self::jwt::Issuer;
 use self::owner::{Key, Tenant};
 use self::platform::Platform;
 use self::prices::Prices;
 use self::rewrite::{Rewrite, Translation};
 use self::terms::{Limits, Tier, Usage};
+use self::valkey::{Quotas, Valkey};
 
 /// Tollgate's configuration.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -52,6 +56,12 @@ pub struct Raw {
     /// Conversations that live at the gateway: see docs/contexts.md.
     #[serde(default)]
     pub contexts: Contexts,
+    /// A Valkey or Redis that several gateways share.
+    #[serde(default)]
+    pub valkey: Valkey,
+    /// How limits and budgets hold across the gateways that share it.
+    #[serde(default)]
+    pub quotas: Quotas,
     /// Groups of model servers, by name.
     #[serde(default)]
     pub providers: BTreeMap<String, Provider>,
@@ -73,6 +83,9 @@ pub struct Raw {
     /// Virtual keys.
     #[serde(default)]
     pub keys: Vec<Key>,
+    /// Whose tokens (JWT) are accepted beside keys: see docs/access.md.
+    #[serde(default)]
+    pub jwt: Vec<Issuer>,
 }
 
 /// The process: what it listens on and how large it may grow.
@@ -218,6 +231,8 @@ pub struct Retry {
     pub budget_percent: Option<u32>,
     /// Retries a second that are always allowed. Default 10.
     pub budget_min_per_second: Option<u32>,
+    /// The longest wait before an endpoint that failed is asked again by the same request, doubled each time, up to 32-fold; 0: none. Default 100.
+    pub backoff_ms: Option<u64>,
 }
 
 /// A group of model servers that are reached in the same way.

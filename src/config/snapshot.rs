@@ -4,11 +4,13 @@
 //! Nothing here locks, counts or changes; live state lies in `upstream`, keyed by [`EndpointId`].
 
 pub mod credential;
+pub mod jwt;
 pub mod platform;
 pub mod prices;
 pub mod prompt;
 pub mod terms;
 pub mod tls;
+pub mod valkey;
 
 pub mod contexts;
 
@@ -22,6 +24,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue};
 
 use self::credential::Credential;
+use self::jwt::Bearers;
 use self::platform::Platform;
 use self::prices::Prices;
 use self::prompt::PromptMessage;
@@ -51,8 +54,14 @@ pub struct Snapshot {
     pub models: HashMap<ModelAlias, Arc<Model>>,
     /// Who may ask. Found by the SHA-256 of the key.
     pub keys: HashMap<KeyDigest, Arc<Key>>,
+    /// Who may ask with a token.
+    pub bearers: Bearers,
     /// Who may use how much.
     pub terms: Terms,
+    /// What several gateways share: taken into use at start only.
+    pub valkey: Option<valkey::Valkey>,
+    /// How limits hold across them: taken into use at start only.
+    pub quotas: valkey::Quotas,
     /// Files of secrets, which are watched with the configuration.
     pub secret_files: Vec<PathBuf>,
 }
@@ -337,6 +346,8 @@ pub struct Retry {
     pub budget_percent: u32,
     /// … but this many a second always.
     pub budget_min_per_second: u32,
+    /// The longest wait before a failed endpoint is asked again, the first time.
+    pub backoff: Duration,
 }
 
 /// How long things may take.
@@ -353,6 +364,7 @@ pub struct Timeouts {
 }
 
 /// A virtual key: who the caller is and what it may use.
+#[derive(Clone)]
 pub struct Key {
     /// Public name.
     pub id: KeyId,

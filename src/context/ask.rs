@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::delta::{Bounds, Delta};
 use crate::config::snapshot::contexts::WindowStrategy;
 use crate::dialect::members::Member;
+use crate::dialect::responses::naming::Names;
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::types::{ContextId, Version};
 
@@ -40,6 +41,12 @@ pub struct Asked {
     pub tokens_max: Option<u32>,
     /// What is done with a conversation that does not fit.
     pub strategy: Option<WindowStrategy>,
+    /// The version that the turn builds on, even where there are later ones.
+    pub after: Option<Version>,
+    /// Whether the context must be there already.
+    pub must_exist: bool,
+    /// What an answer that is a response says of itself; empty where none is.
+    pub names: Names,
 }
 
 /// The body's member.
@@ -161,6 +168,7 @@ fn of_body(member: &Member<'_>, bounds: Bounds) -> Result<Asked> {
             WireStrategy::Summarize => WindowStrategy::Summarize,
             WireStrategy::None => WindowStrategy::None,
         }),
+        ..Asked::default()
     })
 }
 

@@ -72,6 +72,32 @@ pub struct View<'a> {
     pub at: i64,
 }
 
+impl Change {
+    /// The `data` that it makes, where it makes any.
+    pub fn data(&self) -> Option<&Arc<str>> {
+        match self {
+            Change::Whole(document) => Some(&document.data),
+            Change::Append { data, .. } => data.as_ref(),
+        }
+    }
+
+    /// Puts other `data` in its place.
+    pub fn set_data(&mut self, new: Arc<str>) {
+        match self {
+            Change::Whole(document) => document.data = new,
+            Change::Append { data, .. } => *data = Some(new),
+        }
+    }
+
+    /// Adds a message behind those that it has.
+    pub fn push(&mut self, message: Message) {
+        match self {
+            Change::Whole(document) => document.messages.push(message),
+            Change::Append { messages, .. } => messages.push(message),
+        }
+    }
+}
+
 impl Document {
     /// A document without messages and data.
     pub fn empty() -> Self {

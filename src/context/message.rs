@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::tokens;
 use crate::dialect::members::{Member, Members};
 use crate::dialect::splice::{ObjectEdit, Splice};
+use crate::dialect::turns;
 use crate::error::{Error, Kind, Result};
 
 /// What keeping a message costs beside its text, in bytes.
@@ -120,6 +121,27 @@ pub fn read_all(array: &str) -> Result<Vec<Message>> {
         })
     };
     texts.iter().enumerate().map(read).collect()
+}
+
+/// Gives results that name their calls by the function alone the ids of those calls: of the last
+/// message with calls, where nothing but results came behind it.
+///
+/// # Errors
+/// `InvalidBody` where a message is no chat message.
+pub fn answer_by_name(stored: &[&Message], coming: &mut [Message]) -> Result<()> {
+    let before = stored.iter().rev().take_while(|message| message.part == Part::Outcome);
+    let Some(calls) = stored.iter().rev().nth(before.count()) else { return Ok(()) };
+    let is_result = |message: &&mut Message| message.part == Part::Outcome;
+    let mut results: Vec<&mut Message> = coming.iter_mut().take_while(is_result).collect();
+    if calls.part != Part::Call || results.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<&str> = results.iter().map(|message| &*message.text).collect();
+    let answered = turns::answer_by_name(&calls.text, &texts)?;
+    for (result, text) in results.iter_mut().zip(answered) {
+        **result = Message::read(&text)?;
+    }
+    Ok(())
 }
 
 fn invalid(why: &(impl std::fmt::Display + ?Sized)) -> Error {

@@ -184,7 +184,12 @@ impl Contexts {
     }
 
     /// Makes a context of a document.
-    async fn begin_with(&self, key: Key, document: Document, rules: &Rules) -> Result<Shown> {
+    pub(super) async fn begin_with(
+        &self,
+        key: Key,
+        document: Document,
+        rules: &Rules,
+    ) -> Result<Shown> {
         let _lease = self.lease(&key, rules.turn_wait).await?;
         let current = self.read(&key).await?.map_or(Version(0), |log| log.version());
         expect(&key, current, Some(Version(0)))?;
@@ -192,7 +197,7 @@ impl Contexts {
     }
 
     /// Makes the version behind the latest one.
-    async fn go_on(
+    pub(super) async fn go_on(
         &self,
         key: &Key,
         expected: Option<Version>,

@@ -9,23 +9,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderName, HeaderValue};
 
-use super::ask::{Asked, X_CONTEXT_ID, X_CONTEXT_VERSION};
-use super::delta::{self, Bounds, Delta};
+use super::ask::Asked;
+use super::delta;
+use super::facts::Facts;
 use super::log::{Change, Document, Entry, Log, NO_DATA};
-use super::message::{Message, OVERHEAD_BYTES};
+use super::message::{self, Message, OVERHEAD_BYTES};
 use super::prompt::{Fitting, Material};
+use super::start::Start;
 use super::store::{Failure, Keep, Key, Limit as StoreLimit};
 use super::summary::Wanted;
-use super::{Contexts, HeldLease, Rules, bounds, error, expect, fresh_id, keep, now};
+use super::{Contexts, HeldLease, Rules, error, fresh_id, keep, now, responses};
 use crate::dialect::openai::capture::Gathered;
+use crate::dialect::responses::naming::Names;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::TurnEnd;
 use crate::types::{TenantId, Version};
-
-const X_CONTEXT_MESSAGES: HeaderName = HeaderName::from_static("x-context-messages");
-const X_CONTEXT_TOKENS: HeaderName = HeaderName::from_static("x-context-tokens");
-const X_CONTEXT_DROPPED: HeaderName = HeaderName::from_static("x-context-dropped");
-const X_CONTEXT_SUMMARIZED: HeaderName = HeaderName::from_static("x-context-summarized");
 
 /// What a request brings to its context.
 pub struct Coming {
@@ -33,6 +31,8 @@ pub struct Coming {
     pub tenant: TenantId,
     /// The request's own messages.
     pub messages: Vec<Message>,
+    /// Whether results among them may name their calls by the function alone.
+    pub by_name: bool,
     /// The most tokens of the prompt, where there is a limit.
     pub tokens_max: Option<u32>,
 }
@@ -51,23 +51,11 @@ pub struct Turn {
     key: Key,
     keep: Keep,
     facts: Facts,
+    /// What an answer that is a response says of itself; empty where none is.
+    pub names: Names,
     /// The longest answer that is kept, in bytes.
     pub answer_bytes_max: usize,
     progress: Mutex<Progress>,
-}
-
-/// What the client is told of its turn.
-struct Facts {
-    /// The version that the turn makes, or reads.
-    version: Version,
-    /// Messages sent upstream.
-    messages: usize,
-    /// Their tokens, as estimated.
-    tokens: u32,
-    /// Messages that the window left out.
-    dropped: usize,
-    /// Messages that a summary stands for.
-    summarized: usize,
 }
 
 enum Progress {
@@ -84,6 +72,10 @@ enum Progress {
 /// What a turn will add, without its answer.
 struct Pending {
     change: Change,
+    /// The context's `data` before the turn, where a response is put into it.
+    data: Arc<str>,
+    /// The response that the answer is.
+    response: Option<String>,
     /// The summary that the turns behind it need.
     wanted: Option<Wanted>,
     _lease: HeldLease,
@@ -98,20 +90,17 @@ impl Contexts {
     pub async fn begin(
         self: &Arc<Self>,
         asked: Asked,
-        coming: Coming,
+        mut coming: Coming,
         rules: &Rules,
     ) -> Result<Begun> {
-        let id = asked.id.map_or_else(fresh_id, Ok)?;
+        let id = asked.id.clone().map_or_else(fresh_id, Ok)?;
         let key = Key { tenant: coming.tenant, id };
-        let lease = match asked.read_only {
-            false => Some(self.lease(&key, rules.turn_wait).await?),
-            true => None,
-        };
-        let log = self.read(&key).await?;
+        let Start { key, lease, log, changed } = self.start(key, &asked, rules).await?;
         let base = log.as_ref().map_or(Version(0), |log| log.version());
-        expect(&key, base, asked.version)?;
-        let changed = changed(log.as_deref(), &asked.deltas, bounds(rules))?;
         let stored = stored(log.as_deref(), changed.as_ref());
+        if coming.by_name {
+            message::answer_by_name(&stored, &mut coming.messages)?;
+        }
         let keep = keep(rules);
         let messages = [stored, coming.messages.iter().collect()].concat();
         if lease.is_some() {
@@ -135,29 +124,36 @@ impl Contexts {
             dropped: prompt.dropped,
             summarized: prompt.summarized,
         };
-        let progress = match lease {
-            None => {
-                self.metrics.contexts.turn(TurnEnd::ReadOnly);
-                Progress::Over
-            }
-            Some(lease) => {
-                let change = addition(base, changed, coming.messages);
-                Progress::Underway(Box::new(Pending {
-                    change,
-                    wanted: prompt.wanted,
-                    _lease: lease,
-                }))
-            }
-        };
+        let names = named(asked.names, lease.as_ref(), &key, facts.version);
+        let data = data_before(log.as_deref(), &names);
+        let pending = lease.map(|lease| Pending {
+            change: addition(base, changed, coming.messages),
+            data,
+            response: None,
+            wanted: prompt.wanted,
+            _lease: lease,
+        });
         let turn = Turn {
             contexts: self.clone(),
             key,
             keep,
             facts,
+            names,
             answer_bytes_max: rules.answer_bytes_max,
-            progress: Mutex::new(progress),
+            progress: Mutex::new(self.progress(pending)),
         };
         Ok(Begun { turn, messages: prompt.text })
+    }
+
+    /// Where a turn begins: one that keeps nothing is over.
+    fn progress(&self, pending: Option<Pending>) -> Progress {
+        match pending {
+            Some(pending) => Progress::Underway(Box::new(pending)),
+            None => {
+                self.metrics.contexts.turn(TurnEnd::ReadOnly);
+                Progress::Over
+            }
+        }
     }
 }
 
@@ -170,6 +166,13 @@ impl Turn {
     /// Whether the answer is to be gathered.
     pub fn wants_answer(&self) -> bool {
         matches!(*self.progress(), Progress::Underway(_))
+    }
+
+    /// The answer is a response, and this is what it says.
+    pub fn responded(&self, response: String) {
+        if let Progress::Underway(pending) = &mut *self.progress() {
+            pending.response = Some(response);
+        }
     }
 
     /// The answer is there, or it is known that none will be.
@@ -207,7 +210,7 @@ impl Turn {
         };
         let kept = match answer {
             Ok(answer) => {
-                pending.change.push(answer);
+                pending.add(answer);
                 let entry =
                     Entry { version: self.facts.version, at: now(), change: pending.change };
                 self.contexts.append(&self.key, entry, &self.keep).await.map(|()| {
@@ -236,18 +239,7 @@ impl Turn {
 
     /// What the answer's header says of the turn.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let number = |number: u64| HeaderValue::from(number);
-        let Facts { version, messages, tokens, dropped, summarized } = &self.facts;
-        let id = HeaderValue::from_str(self.key.id.as_str()).ok();
-        let numbers = [
-            (X_CONTEXT_VERSION, number(version.0)),
-            (X_CONTEXT_MESSAGES, number(*messages as u64)),
-            (X_CONTEXT_TOKENS, number(u64::from(*tokens))),
-            (X_CONTEXT_DROPPED, number(*dropped as u64)),
-        ];
-        let summarized = (*summarized > 0).then(|| number(*summarized as u64));
-        let summarized = summarized.map(|count| (X_CONTEXT_SUMMARIZED, count));
-        id.map(|id| (X_CONTEXT_ID, id)).into_iter().chain(numbers).chain(summarized)
+        self.facts.headers(&self.key.id)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -276,34 +268,31 @@ impl std::fmt::Display for NotKept {
 
 impl std::error::Error for NotKept {}
 
-impl Change {
-    fn push(&mut self, message: Message) {
-        match self {
-            Change::Whole(document) => document.messages.push(message),
-            Change::Append { messages, .. } => messages.push(message),
+impl Pending {
+    fn add(&mut self, answer: Message) {
+        if let Some(response) = &self.response {
+            let data = self.change.data().unwrap_or(&self.data);
+            // What cannot be put beside other data is left out: the turn itself is worth more.
+            if let Ok(data) = responses::with_response(data, response) {
+                self.change.set_data(data.into());
+            }
         }
+        self.change.push(answer);
     }
 }
 
-/// What the deltas make of the context; `None` where there are none.
-fn changed(log: Option<&Log>, deltas: &[Delta], bounds: Bounds) -> Result<Option<delta::Change>> {
-    if deltas.is_empty() {
-        return Ok(None);
+/// What an answer that is a response says of itself: its id too, where it is kept.
+fn named(mut names: Names, lease: Option<&HeldLease>, key: &Key, version: Version) -> Names {
+    if lease.is_some() && !names.is_empty() {
+        names.push(("id", format!("\"{}\"", responses::id(&key.id, version))));
     }
-    let mut document = log.map_or_else(Document::empty, |log| log.latest().to_document());
-    let mut whole = false;
-    for delta in deltas {
-        match delta.apply(&document, bounds)? {
-            delta::Change::Data(data) => document.data = data,
-            delta::Change::Whole(changed) => {
-                whole = true;
-                document = changed;
-            }
-        }
-    }
-    let change =
-        if whole { delta::Change::Whole(document) } else { delta::Change::Data(document.data) };
-    Ok(Some(change))
+    names
+}
+
+/// A context's `data`, where a response is to be put into it.
+fn data_before(log: Option<&Log>, names: &Names) -> Arc<str> {
+    let log = log.filter(|_| !names.is_empty());
+    log.map_or_else(|| NO_DATA.into(), |log| log.latest().data.into())
 }
 
 /// The messages before the request's own.
@@ -357,5 +346,5 @@ fn too_long(key: &Key, bytes_max: usize) -> Error {
 }
 
 fn unreadable() -> Error {
-    Error::new(Kind::UpstreamBroken, "The model's answer is no chat completion, and was not kept.")
+    Error::new(Kind::UpstreamBroken, "The model's answer cannot be read, and was not kept.")
 }

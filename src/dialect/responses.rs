@@ -5,7 +5,10 @@
 //! intermediate form has them as parts of one message. Source: OpenAI API reference, "Responses".
 
 pub mod answer;
+mod block;
 mod event;
+pub mod items;
+pub mod naming;
 pub mod request_reader;
 pub mod request_writer;
 pub mod stream_reader;

@@ -10,6 +10,7 @@ use super::asked::Asked;
 use super::dialect::Dialect;
 use super::json::{put, put_number, put_string};
 use super::refusal::Refusal;
+use super::route::{path_of, vertex_claude};
 use super::turn::{Finish, SIGNATURE, Turn};
 use check::check;
 use request::Body;
@@ -25,7 +26,8 @@ const FRAME_EVENTS: usize = 10;
 /// `POST /v1/messages`
 pub(crate) fn messages(asked: &mut Asked<'_>) -> Result<Answer, Refusal> {
     let body: Body<'_> = asked.read()?;
-    let model = body.model()?;
+    let target = asked.target()?;
+    let model = body.model(vertex_claude(path_of(target)))?;
     body.max_tokens.ok_or_else(|| Refusal::missing("max_tokens"))?;
     check(&body)?;
     let turn = match asked.echo()? {
@@ -33,7 +35,7 @@ pub(crate) fn messages(asked: &mut Asked<'_>) -> Result<Answer, Refusal> {
         None => Turn::of(&body.ask()?, asked.behaviour),
     };
     let reply = Reply {
-        model,
+        model: &model,
         number: format!("{:016x}", asked.number),
         turn: &turn,
         input_tokens: asked.prompt_tokens(),
@@ -46,7 +48,8 @@ pub(crate) fn messages(asked: &mut Asked<'_>) -> Result<Answer, Refusal> {
 /// `POST /v1/messages/count_tokens`
 pub(crate) fn count_tokens(asked: &mut Asked<'_>) -> Result<Answer, Refusal> {
     let body: Body<'_> = asked.read()?;
-    body.model()?;
+    // Also on Vertex AI, whose path for this names none.
+    body.model(None)?;
     check(&body)?;
     match asked.echo()? {
         Some(echo) => Ok(Answer::json(echo)),

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::behaviour::Behaviour;
 use super::echo::describe;
+use super::http::parse;
 use super::refusal::Refusal;
 use super::respond::Request;
 
@@ -35,6 +36,12 @@ impl<'r> Asked<'r> {
         body.map_err(|error| {
             Refusal::bad(format!("The body is not the JSON that this endpoint takes: {error}."))
         })
+    }
+
+    /// What the request line asks for, with its query.
+    pub(crate) fn target(&self) -> Result<&'r str, Refusal> {
+        let target = parse(self.request.head_bytes, |head, _| head.path.unwrap_or_default())?;
+        Ok(target.unwrap_or_default())
     }
 
     /// Fails where the answer is to be an error.

@@ -8,7 +8,6 @@ use serde_json::json;
 use super::answer::{Answer, Events};
 use super::asked::Asked;
 use super::dialect::{Dialect, element_start};
-use super::http::parse;
 use super::json::{put, put_number, put_string};
 use super::refusal::Refusal;
 use super::route::{Route, gemini_model, path_of};
@@ -57,8 +56,7 @@ fn reply(
         Some(echo) => Turn::exactly(echo),
         None => Turn::of(&body.ask()?, asked.behaviour),
     };
-    let target = parse(asked.request.head_bytes, |head, _| head.path.unwrap_or_default())?;
-    let model = gemini_model(path_of(target.unwrap_or_default())).unwrap_or_default().0;
+    let model = gemini_model(path_of(asked.target()?)).unwrap_or_default().0;
     let mut tail = Vec::new();
     put(&mut tail, &[r#","modelVersion":"#]);
     put_string(&mut tail, model);

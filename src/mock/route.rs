@@ -100,6 +100,7 @@ impl Route {
             "/v1/chat/completions" => Some(Route::Chat),
             "/v1/embeddings" => Some(Route::Embeddings),
             _ => Self::gemini(target)
+                .or_else(|| Self::on_platform(path))
                 .or_else(|| Self::model(path))
                 .or_else(|| Self::ALL.into_iter().find(known)),
         }
@@ -119,6 +120,23 @@ impl Route {
             "batchEmbedContents" => Some(Route::BatchEmbed),
             _ => None,
         }
+    }
+
+    /// What platforms serve at paths of their own: Azure and Vertex AI what OpenAI does, Vertex AI also Claude.
+    fn on_platform(path: &str) -> Option<Self> {
+        if let Some(model) = vertex_claude(path) {
+            let counts = model == "count-tokens";
+            return Some(if counts { Route::CountTokens } else { Route::Messages });
+        }
+        let operation = match path.strip_prefix("/openai/deployments/") {
+            Some(deployed) => deployed.split_once('/')?.1,
+            None => path
+                .strip_prefix("/openai/v1/")
+                .or_else(|| path.strip_prefix("/openai/"))
+                .or_else(|| Some(path.split_once("/endpoints/openapi/")?.1))?,
+        };
+        let is_it = |route: &Route| route.path().strip_prefix("/v1/") == Some(operation);
+        Self::ALL.into_iter().find(is_it)
     }
 
     /// The description of one model.
@@ -223,6 +241,12 @@ pub(crate) fn gemini_model(path: &str) -> Option<(&str, &str)> {
     model.rsplit_once(':').filter(|(id, _)| !id.is_empty())
 }
 
+/// The model in Vertex AI's path of one of Anthropic's.
+pub(crate) fn vertex_claude(path: &str) -> Option<&str> {
+    let (_, model) = path.split_once("/publishers/anthropic/models/")?;
+    model.strip_suffix(":rawPredict").or_else(|| model.strip_suffix(":streamRawPredict"))
+}
+
 fn has_parameter(target: &str, parameter: &str) -> bool {
     target.split_once('?').is_some_and(|(_, query)| query.split('&').any(|one| one == parameter))
 }
@@ -258,6 +282,22 @@ mod tests {
             ("POST", "/v1beta/models/a:streamGenerateContent?alt=json", Route::StreamGenerateArray),
             ("GET", "/v1beta/models/a:generateContent", Route::WrongMethod),
             ("POST", "/v1beta/models/:generateContent", Route::WrongMethod),
+            ("POST", "/openai/deployments/d/chat/completions?api-version=1", Route::Chat),
+            ("POST", "/openai/deployments/d/embeddings?api-version=1", Route::Embeddings),
+            ("POST", "/openai/responses?api-version=1", Route::Responses),
+            ("POST", "/openai/v1/audio/speech", Route::Speech),
+            ("POST", "/openai/deployments/d/nothing", Route::NotFound),
+            ("POST", "/v1/projects/p/locations/l/endpoints/openapi/chat/completions", Route::Chat),
+            (
+                "POST",
+                "/v1/projects/p/locations/l/publishers/anthropic/models/claude:streamRawPredict",
+                Route::Messages,
+            ),
+            (
+                "POST",
+                "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
+                Route::CountTokens,
+            ),
             ("HEAD", "/health", Route::Health),
             ("GET", "/v1/chat/completions", Route::WrongMethod),
             ("POST", "/v1/models", Route::WrongMethod),

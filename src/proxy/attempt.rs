@@ -1,5 +1,6 @@
 //! One try at one endpoint: its connection, its header and body, its answer.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,11 +18,12 @@ use tokio::time::Instant;
 use super::bill::Answer;
 use super::exchange::Exchange;
 use super::failure::NO_CREDENTIAL;
+use super::held::Hold;
+use super::keeping::Keeping;
 use super::losses;
-use crate::context::turn::Turn;
+use super::refusal::Refusal;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
-use crate::dialect::openai::capture::Capture;
 use crate::error::{Error, Kind};
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
@@ -80,11 +82,13 @@ pub struct Attempt {
     pub reused: Option<bool>,
     /// The answer's status, once it is passed on.
     pub status: Option<u16>,
+    /// Set while a refusal's body is read, which ends the attempt.
+    pub refusal: Option<Refusal>,
     first_byte: Option<Duration>,
     response_bytes: u64,
     meter: Option<Meter>,
-    /// Gathers the answer of a turn.
-    capture: Option<Capture>,
+    /// What a turn does with the answer.
+    keeping: Option<Box<Keeping>>,
 }
 
 impl Attempt {
@@ -104,10 +108,11 @@ impl Attempt {
             started,
             reused: None,
             status: None,
+            refusal: None,
             first_byte: None,
             response_bytes: 0,
             meter: None,
-            capture: None,
+            keeping: None,
         })
     }
 
@@ -135,18 +140,19 @@ impl Attempt {
         exchange: &Exchange,
         response: &mut ResponseHeader,
         request_id: &HeaderValue,
-    ) -> Result<()> {
+    ) {
         let now = Instant::now();
         self.first_byte = Some(now.saturating_duration_since(self.started));
         let status = response.status.as_u16();
         self.status = Some(status);
         self.pick.answered(status, now.into_std());
         exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes, now);
+        let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
         let passage = Passage {
             request: &exchange.request,
             from: self.outgoing.dialect,
             translated: self.outgoing.translated,
-            held: exchange.bill.tells_cost,
+            held: exchange.bill.tells_cost || turn.is_some_and(|turn| !turn.names.is_empty()),
             reply: Reply {
                 id: request_id.to_str().unwrap_or_default(),
                 created: exchange.created,
@@ -154,16 +160,22 @@ impl Attempt {
             },
         };
         let meter = Meter::of(response, &passage);
-        *response = response_header(response, &meter, request_id);
-        exchange.bill.quota_headers(response)?;
-        let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
-        self.capture = turn.and_then(|turn| capture(turn, response, &meter));
-        let of_turn = turn.into_iter().flat_map(|turn| turn.headers());
-        for (name, value) in losses::headers(&self.outgoing.losses).into_iter().chain(of_turn) {
-            response.insert_header(name, value)?;
-        }
+        let own = iter::once((X_REQUEST_ID, request_id.clone()))
+            .chain(exchange.bill.quota_headers())
+            .chain(losses::headers(&self.outgoing.losses))
+            .chain(turn.into_iter().flat_map(|turn| turn.headers()));
+        *response = response_header(response, &meter, own);
+        self.keeping = turn.and_then(|turn| Keeping::of(turn, response, &meter, &passage));
         self.meter = Some(meter);
-        Ok(())
+    }
+
+    /// A refusal's header has come, and its body is to be read: until then nothing goes to the client.
+    pub fn await_refusal(&self, exchange: &Exchange, response: &mut ResponseHeader) -> Result<()> {
+        exchange.hold.iter().for_each(Hold::wait);
+        let between_bytes = exchange.pool.model.timeouts.between_bytes;
+        exchange.deadline.await_next_byte(between_bytes, Instant::now());
+        *response = ResponseHeader::build_no_case(response.status, Some(1))?;
+        response.insert_header(CONTENT_LENGTH, 0)
     }
 
     /// Bytes of the answer: counted, read along, and shortened where the client asked for less.
@@ -172,9 +184,8 @@ impl Attempt {
         exchange.deadline.await_next_byte(between_bytes, Instant::now());
         self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         let told = self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end));
-        // What the client gets is a chat completion, whatever the upstream speaks.
-        if let (Some(capture), Some(turn), End::Fine) = (&mut self.capture, &exchange.turn, &told) {
-            turn.answered(capture.feed(body.as_deref().unwrap_or_default(), end));
+        if let (Some(keeping), Some(turn)) = (&mut self.keeping, &exchange.turn) {
+            keeping.read(turn, body, end, &told);
         }
         told
     }
@@ -188,6 +199,11 @@ impl Attempt {
             }
         }
         &self.outgoing.losses
+    }
+
+    /// When to ask again, where the answer's body tells it and no header does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.meter.as_ref().and_then(Meter::retry_after)
     }
 
     /// The upstream refused the credential: one that is fetched may be fetched anew.
@@ -243,28 +259,19 @@ impl Attempt {
     }
 }
 
-/// What gathers the answer of a turn, where it is to be kept.
-fn capture(turn: &Turn, response: &ResponseHeader, meter: &Meter) -> Option<Capture> {
-    let length = response.headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    turn.wants_answer().then(|| match meter.is_stream() {
-        true => Capture::stream(turn.answer_bytes_max),
-        false => Capture::whole(length, turn.answer_bytes_max),
-    })
-}
-
 /// A target that serves what is asked (that one does was made sure of before), and what is sent to it.
 /// Where losses are refused, targets that would lose something are passed over; if all would, the
 /// request is refused.
 fn pick(exchange: &mut Exchange, now: Instant) -> std::result::Result<(Pick, Outgoing), Error> {
-    let Exchange { pool, request, hash, tried, .. } = exchange;
+    let Exchange { pool, request, hash, tried, losses, .. } = exchange;
     let mut refusal = None;
     for _ in 0..pool.len() {
         let pick = pool.pick(*hash, tried, now.into_std()).ok_or_else(nowhere)?;
         if !request.is_served_by(&pick.target().endpoint) {
             continue;
         }
-        let outgoing = request.outgoing(pick.target())?;
+        let mut outgoing = request.outgoing(pick.target())?;
+        outgoing.losses.extend(losses.iter().cloned());
         match losses::refused(&pool.model, &outgoing) {
             Some(error) => refusal = Some(error),
             None => return Ok((pick, outgoing)),
@@ -325,16 +332,17 @@ pub fn request_header(
     Ok(parts.into())
 }
 
-/// The header that reaches the client. A stream's length is not known: events may be cut out; nor is
+/// The header that reaches the client: what it may see of the upstream's, and the gateway's own. A stream's length is not known: events may be cut out; nor is
 /// that of what is translated.
 fn response_header(
     upstream: &ResponseHeader,
     meter: &Meter,
-    request_id: &HeaderValue,
+    own: impl Iterator<Item = (HeaderName, HeaderValue)>,
 ) -> ResponseHeader {
     let length_is_unknown = meter.is_stream() || meter.waits();
     let media_type = meter.content_type();
-    let mut headers = HeaderMap::with_capacity(RESPONSE_HEADERS.len() + 2);
+    // Most answers have no more; the map has room for a power of two, less a quarter.
+    let mut headers = HeaderMap::with_capacity(12);
     let mut has_length = false;
     for (name, value) in &upstream.headers {
         let is_length = name == CONTENT_LENGTH;
@@ -356,7 +364,7 @@ fn response_header(
     if let Some(media_type) = media_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
-    headers.insert(X_REQUEST_ID, request_id.clone());
+    headers.extend(own);
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = upstream.status;
     parts.version = upstream.version;

@@ -3,16 +3,16 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use http::{HeaderName, HeaderValue};
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::RequestHeader;
 
 use crate::admission::estimate;
-use crate::admission::{Demand, Left, Permit, Quota, Used};
+use crate::admission::{Demand, Permit, Used};
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::{Key, Model, Target};
 use crate::error::{Error, Kind, Result};
 use crate::request::{Draft, Request};
 use crate::state::Active;
-use crate::types::{MicroUsd, Operation, TokenUsage};
+use crate::types::{MicroUsd, Operation, Quota, TokenUsage};
 use crate::upstream::Pool;
 use crate::usage::{Charge, UsageSource};
 
@@ -101,19 +101,10 @@ impl Bill {
         Ok(bill)
     }
 
-    /// Says what is left of the tightest limits.
-    pub fn quota_headers(&self, header: &mut ResponseHeader) -> pingora::Result<()> {
-        let Some(permit) = &self.permit else { return Ok(()) };
-        let Quota { requests, tokens } = permit.quota;
-        for (left, names) in [(requests, REQUEST_HEADERS), (tokens, TOKEN_HEADERS)] {
-            let Some(Left { limit, remaining, window }) = left else { continue };
-            let reset = RESETS.get(window).copied().unwrap_or_default();
-            let values = [limit.into(), remaining.into(), HeaderValue::from_static(reset)];
-            for (name, value) in names.into_iter().zip(values) {
-                header.insert_header(name, value)?;
-            }
-        }
-        Ok(())
+    /// What is left of the tightest limits.
+    pub fn quota_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+        let quota = self.permit.as_ref().map(|permit| permit.quota).unwrap_or_default();
+        quota_headers(&quota)
     }
 
     /// The header that tells what an answer cost, where the client asked for it and it has a price.
@@ -158,6 +149,17 @@ impl Bill {
             });
         }
     }
+}
+
+/// What is left of the tightest limits, as OpenAI says it.
+pub fn quota_headers(quota: &Quota) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+    let Quota { requests, tokens } = *quota;
+    let left = [(requests, REQUEST_HEADERS), (tokens, TOKEN_HEADERS)].into_iter();
+    left.filter_map(|(left, names)| Some((left?, names))).flat_map(|(left, names)| {
+        let reset = RESETS.get(left.window).copied().unwrap_or_default();
+        let values = [left.limit, left.remaining].map(HeaderValue::from);
+        names.into_iter().zip(values.into_iter().chain([HeaderValue::from_static(reset)]))
+    })
 }
 
 fn targets(model: &Model) -> impl Iterator<Item = &Target> {

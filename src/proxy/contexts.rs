@@ -20,12 +20,14 @@ use crate::context::ask::{self, Asked, CONTEXT_PROTOCOL, PROTOCOL_VERSION, X_CON
 use crate::context::format::{self, Format, JSON_PATCH, MERGE_PATCH};
 use crate::context::message;
 use crate::context::resource::Shown;
+use crate::context::responses;
 use crate::context::store::Key;
 use crate::context::turn::{Coming, Turn};
 use crate::context::{Contexts, bounds, tokens};
 use crate::dialect::ir::Dialect;
-use crate::dialect::members::{Member, Members};
-use crate::dialect::splice::{ObjectEdit, Splice};
+use crate::dialect::ir::loss::Loss;
+use crate::dialect::members::Members;
+use crate::dialect::turns;
 use crate::error::{Error, Kind, Result};
 use crate::request::Draft;
 use crate::route::contexts::{Action, Place};
@@ -48,14 +50,29 @@ pub fn asked(
         return Ok(None);
     }
     let call = draft.call();
-    if call.operation != Operation::Chat || call.dialect != Dialect::Chat {
-        let text = "A turn of a context is a POST to /v1/chat/completions.";
+    if call.operation != Operation::Chat {
+        let text = "A turn of a context is a chat: a POST to /v1/chat/completions, /v1/messages, \
+                    /v1/responses or Gemini's generateContent.";
         let named = header.headers.get(X_CONTEXT_ID);
         let refused = || Err(Error::new(Kind::InvalidBody, text).param("X-Context-Id"));
         return named.map_or(Ok(None), |_| refused());
     }
     let asked = Asked::read(&header.headers, draft.context(), bounds(rules))?;
+    let asked = match draft.of_responses() {
+        Some(members) if asked.is_none() => responses::asked(members, rules.store_responses)?,
+        _ => asked,
+    };
     Ok(asked.map(Box::new))
+}
+
+/// A turn that has begun.
+pub struct Begun {
+    /// Goes with the request.
+    pub turn: Arc<Turn>,
+    /// The body, with the whole prompt.
+    pub body: Bytes,
+    /// What the conversation could not carry.
+    pub losses: Vec<Loss>,
 }
 
 /// Begins a turn: the body that comes back has the whole prompt in place of the request's own
@@ -68,47 +85,42 @@ pub async fn begin(
     active: &Active,
     asked: Asked,
     (caller, model): (&Caller, &Model),
-    body: &Bytes,
-) -> Result<(Arc<Turn>, Bytes)> {
+    (draft, body): (&Draft<'_>, &Bytes),
+) -> Result<Begun> {
+    let dialect = draft.call().dialect;
     let members = Members::parse(body).map_err(|error| unreadable(&error))?;
-    let messages = members.get("messages").ok_or_else(no_messages)?;
+    let said = turns::said(dialect, &members)?.ok_or_else(|| no_messages(dialect))?;
     let coming = Coming {
         tenant: caller.tenant.clone(),
-        messages: message::read_all(messages.raw)?,
-        tokens_max: tokens_max(&members, model, &asked, active),
+        messages: message::read_all(&said.text)?,
+        by_name: dialect == Dialect::Gemini,
+        tokens_max: tokens_max(dialect, &members, (model, &asked), active),
     };
     let begun = state.contexts.begin(asked, coming, &active.snapshot.contexts).await?;
-    Ok((Arc::new(begun.turn), completed(body, &members, &begun.messages)?))
+    let completed = turns::completed(dialect, body, &members, &begun.messages)?;
+    let mut losses = said.losses;
+    losses.extend(completed.losses);
+    Ok(Begun { turn: Arc::new(begun.turn), body: completed.text, losses })
 }
 
 /// The most tokens that the prompt's messages may have: what the client says, or the model's window
-/// less the answer and the tools, whichever is less.
-fn tokens_max(members: &Members<'_>, model: &Model, asked: &Asked, active: &Active) -> Option<u32> {
-    let count = |name| members.get(name).and_then(Member::count);
-    let answer = count("max_completion_tokens").or_else(|| count("max_tokens"));
+/// less the answer and what goes beside the messages, whichever is less.
+fn tokens_max(
+    dialect: Dialect,
+    members: &Members<'_>,
+    (model, asked): (&Model, &Asked),
+    active: &Active,
+) -> Option<u32> {
+    let answer = turns::answer_tokens(dialect, members);
     let answer = answer.unwrap_or(u64::from(active.snapshot.contexts.window.answer_tokens));
-    let tools = members.get("tools").map_or(0, |tools| tokens::estimate(tools.raw));
+    let beside: u32 = turns::beside(dialect, members).map(tokens::estimate).sum();
     let window = model.window_tokens.map(|window| {
-        window.saturating_sub(u32::try_from(answer).unwrap_or(u32::MAX)).saturating_sub(tools)
+        window.saturating_sub(u32::try_from(answer).unwrap_or(u32::MAX)).saturating_sub(beside)
     });
     match (window, asked.tokens_max) {
         (Some(window), Some(asked)) => Some(window.min(asked)),
         (window, asked) => window.or(asked),
     }
-}
-
-/// The body with these messages. What a history adds is copied once.
-fn completed(body: &Bytes, members: &Members<'_>, messages: &str) -> Result<Bytes> {
-    let mut edit = ObjectEdit::new(members);
-    edit.remove("context");
-    let mut splice = Splice::default();
-    splice.object(&edit).map_err(|error| unreadable(&error))?;
-    let rest = splice.apply(body);
-    let members = Members::parse(&rest).map_err(|error| unreadable(&error))?;
-    let place = members.get("messages").ok_or_else(no_messages)?.value();
-    let (before, behind) = (rest.get(..place.start), rest.get(place.end..));
-    let parts = [before.unwrap_or_default(), messages.as_bytes(), behind.unwrap_or_default()];
-    Ok(Bytes::from(parts.concat()))
 }
 
 /// Answers what is asked of a context.
@@ -298,7 +310,8 @@ fn unreadable(why: &impl std::fmt::Display) -> Error {
     Error::new(Kind::InvalidBody, format!("The request cannot be read: {why}."))
 }
 
-fn no_messages() -> Error {
-    let text = "A turn of a context needs `messages`: those that are new, or an empty array.";
-    Error::new(Kind::InvalidBody, text).param("messages")
+fn no_messages(dialect: Dialect) -> Error {
+    let name = turns::messages_member(dialect);
+    let text = format!("A turn of a context needs `{name}`: what is new, or an empty array.");
+    Error::new(Kind::InvalidBody, text).param(name)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -23,10 +23,12 @@ use super::deadline::Deadline;
 use super::failure;
 use super::held::{Hold, Wait};
 use super::losses;
+use super::reply;
 use super::request_id;
 use crate::config::snapshot::Key;
 use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
+use crate::dialect::ir::loss::Loss;
 use crate::error::{Error, Kind};
 use crate::request::Request;
 use crate::stream::{End, Meter};
@@ -95,6 +97,8 @@ pub struct Exchange {
     pub tried: Tried,
     /// Attempts that count.
     pub attempts_made: usize,
+    /// How long the next attempt waits before it begins.
+    pub backoff: Duration,
     /// Whether the one free retry of a connection gone stale was used.
     pub stale_retried: bool,
     /// The smallest `Retry-After` of the upstreams that failed.
@@ -103,6 +107,8 @@ pub struct Exchange {
     pub hold: Option<Hold>,
     /// The turn of a context that it is.
     pub turn: Option<Arc<Turn>>,
+    /// What the conversation could not carry, whoever is asked.
+    pub losses: Vec<Loss>,
 }
 
 impl Context {
@@ -140,6 +146,15 @@ impl Context {
     pub fn hold(&mut self, session: &mut Session, mut exchange: Exchange) {
         exchange.hold = Some(Hold::take(&mut session.downstream_session, Wait::of(&exchange)));
         self.exchange = Some(exchange);
+    }
+
+    /// Waits, where an endpoint that failed is to be asked again.
+    pub async fn back_off(&mut self) {
+        let wait = self.exchange.as_mut().map(|exchange| std::mem::take(&mut exchange.backoff));
+        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+            // Boxed: a timer would make the future of every request larger.
+            Box::pin(tokio::time::sleep(wait)).await;
+        }
     }
 
     /// Picks an endpoint and makes the attempt's body.
@@ -193,7 +208,10 @@ impl Context {
         let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) else {
             return Err(unprepared());
         };
-        attempt.answered(exchange, response, &self.request_id)?;
+        if attempt.refusal.is_some() {
+            return attempt.await_refusal(exchange, response);
+        }
+        attempt.answered(exchange, response, &self.request_id);
         match &exchange.hold {
             Some(hold) if attempt.waits() => hold.wait(),
             _ => self.status = attempt.status,
@@ -206,6 +224,7 @@ impl Context {
     /// # Errors
     /// Where an answer cannot be read of which nothing has gone to the client.
     pub fn answer_bytes(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+        failure::refusal_bytes(self, body, end)?;
         if let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) {
             match attempt.bytes(exchange, body, end) {
                 End::Fine => {}
@@ -232,6 +251,7 @@ impl Context {
         }
         self.status = attempt.status;
         let mut headers = losses::headers(attempt.losses());
+        headers.extend(attempt.retry_after().map(|after| (RETRY_AFTER, reply::retry_after(after))));
         headers.push((CONTENT_LENGTH, HeaderValue::from(length)));
         if let Some(hold) = &exchange.hold {
             let charge = attempt.answer().map(|answer| exchange.charge(&answer));
@@ -283,7 +303,9 @@ impl Context {
         if let Some(status) = self.answered_status() {
             self.end_attempt(Outcome::Answered(status), None);
         }
-        self.end_attempt(Outcome::Internal, None);
+        let refused = self.attempt.as_ref().and_then(|attempt| attempt.refusal.as_ref());
+        let outcome = refused.map_or(Outcome::Internal, |refusal| Outcome::Status(refusal.status));
+        self.end_attempt(outcome, None);
         let charge = self.settle_bill();
         let failure = self.failure.take();
         let header = session.req_header();

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use super::deadline::Phase;
 use super::exchange::{Context, Exchange};
+use super::refusal::Refusal;
 use crate::error::{Error, Kind};
 use crate::retry::{self, Progress, Verdict};
 use crate::usage::Outcome;
@@ -64,29 +66,57 @@ pub fn proxy(
     error
 }
 
-/// A status that is an upstream's failure ends the attempt; any other is passed on.
+/// A status that is an upstream's failure ends the attempt, at once or, where its body tells when to
+/// ask again, behind that; any other is passed on.
 ///
 /// # Errors
 /// With `retry` set where another attempt is made.
 pub fn status(ctx: &mut Context, response: &ResponseHeader) -> Result<()> {
-    let Some(exchange) = &mut ctx.exchange else { return Ok(()) };
+    let (Some(exchange), Some(attempt)) = (&ctx.exchange, &mut ctx.attempt) else { return Ok(()) };
     let status = response.status;
     let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
     let listed = exchange.pool.model.retry.statuses.binary_search(&status.as_u16()).is_ok();
     if !(refused || listed || status.is_server_error()) {
         return Ok(());
     }
-    let wait = retry_after(response, Utc::now());
-    exchange.retry_after = match (exchange.retry_after, wait) {
-        (Some(known), Some(new)) => Some(known.min(new)),
-        (known, new) => known.or(new),
-    };
-    if refused && let Some(attempt) = &ctx.attempt {
+    if refused {
         attempt.doubt_credential();
     }
+    let wait = retry_after(response, Utc::now());
+    if wait.is_none() {
+        attempt.refusal = Refusal::that_tells(response, attempt.outgoing.dialect);
+    }
+    if attempt.refusal.is_some() {
+        return Ok(());
+    }
+    failed(ctx, status.as_u16(), wait)
+}
+
+/// Bytes of a refusal's body: read, and kept from the client. Its end is that of the attempt.
+///
+/// # Errors
+/// As those of [`status`].
+pub fn refusal_bytes(ctx: &mut Context, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+    let refusal = ctx.attempt.as_mut().and_then(|attempt| attempt.refusal.as_mut());
+    let Some(refusal) = refusal else { return Ok(()) };
+    if !refusal.read(body, end) {
+        return Ok(());
+    }
+    let (status, wait) = (refusal.status, refusal.retry_after());
+    failed(ctx, status, wait)
+}
+
+/// The attempt has failed by a status.
+fn failed(ctx: &mut Context, status: u16, wait: Option<Duration>) -> Result<()> {
+    if let Some(exchange) = &mut ctx.exchange {
+        exchange.retry_after = match (exchange.retry_after, wait) {
+            (Some(known), Some(new)) => Some(known.min(new)),
+            (known, new) => known.or(new),
+        };
+    }
     let detail = format!("the upstream answered {status}");
-    let again = conclude(ctx, Outcome::Status(status.as_u16()), wait, &detail);
-    let mut error = pingora::Error::explain(ErrorType::HTTPStatus(status.as_u16()), detail);
+    let again = conclude(ctx, Outcome::Status(status), wait, &detail);
+    let mut error = pingora::Error::explain(ErrorType::HTTPStatus(status), detail);
     error.set_retry(again);
     Err(error)
 }
@@ -122,18 +152,26 @@ fn conclude(
     let sent = ctx.status.is_some();
     let elapsed = ctx.started.elapsed();
     ctx.end_attempt(outcome, retry_after);
-    let Some(exchange) = &ctx.exchange else { return false };
+    let Some(exchange) = &mut ctx.exchange else { return false };
     let policy = &exchange.pool.model.retry;
+    let untried_left = exchange.tried.targets() < exchange.pool.len();
+    // Another endpoint can be asked at once.
+    let wait = match untried_left {
+        true => Duration::ZERO,
+        false => retry::backoff(policy.backoff, exchange.attempts_made, fastrand::f64()),
+    };
     let progress = Progress {
         attempts_made: exchange.attempts_made,
-        untried_left: exchange.tried.targets() < exchange.pool.len(),
+        untried_left,
         told_to_wait: retry_after.is_some(),
         bytes_sent_downstream: sent,
         elapsed,
+        wait,
         total: exchange.pool.model.timeouts.total,
     };
     let kind = match retry::decide(outcome, policy, progress) {
         Verdict::Again if exchange.pool.budget.withdraw(policy, Instant::now().into_std()) => {
+            exchange.backoff = wait;
             return true;
         }
         Verdict::Again => retry::kind(outcome),

@@ -1,6 +1,7 @@
 //! Everything between a request's header and its first attempt: one line a step, in order.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use ahash::RandomState;
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::bill::Bill;
 use super::contexts;
 use super::deadline::Deadline;
 use super::exchange::{Context, Exchange};
+use super::faces;
 use super::reply::Reply;
 use crate::auth;
 use crate::body;
@@ -21,8 +23,8 @@ use crate::config::snapshot::{Balance, HashOn, Key};
 use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
 use crate::dialect::{capabilities, models};
-use crate::error::Result;
-use crate::request::{Draft, Request, Rewriting};
+use crate::error::{Kind, Result};
+use crate::request::{Draft, Request, Rewriting, assumed};
 use crate::route::{self, Route};
 use crate::state::{Active, State};
 use crate::upstream::{Pool, Tried};
@@ -55,31 +57,61 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
             let answer = contexts::serve(state, &active, (&caller, place), session);
             return Box::pin(answer).await.map(Next::Reply);
         }
+        Route::Face(place) => {
+            let answer = faces::serve(state, &active, (&caller, place), session);
+            return Box::pin(answer).await.map(Next::Reply);
+        }
         route => return answer_here(&route, &active, &caller, ctx),
     };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
+    let (body, assumed) = assumed::with_model(call.operation, body);
     let header = session.req_header();
     let completed;
     let mut draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
-    let pool = route::resolve(&active.pools, &caller, draft.model())?;
+    let pool = route::resolve(&active.pools, &caller, draft.model())
+        .map_err(|error| assumed::explained(error, assumed))?;
     ctx.model = pool.metrics().cloned();
     if let Some(body) = draft.estimate(&pool.model)? {
         return Ok(Next::Reply(Reply::estimate(body)));
     }
     draft.admit(&pool.model)?;
-    let mut turn = None;
+    let (mut turn, mut losses) = (None, Vec::new());
     if let Some(asked) = contexts::asked(&active.snapshot.contexts, header, &draft)? {
-        let begin = contexts::begin(state, &active, *asked, (&caller, &pool.model), &body);
+        let who = (&*caller, &*pool.model);
+        let begin = contexts::begin(state, &active, *asked, who, (&draft, &body));
         let begun = Box::pin(begin).await?;
-        (turn, completed) = (Some(begun.0), begun.1);
+        (turn, completed, losses) = (Some(begun.turn), begun.body, begun.losses);
         draft = draft.with_body(&completed)?;
     }
-    let bill = Bill::open(&active, &caller, &pool, (&draft, header), now)?;
+    draft.refuse_state()?;
+    let open = || Bill::open(&active, &caller, &pool, (&draft, header), now);
+    let bill = open_bill(state, open).await?;
     let request = rewrite(draft, &pool, &caller, header, now)?;
     let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
-    let exchange = Exchange { turn, ..exchange((pool, bill), request, hash, ctx) };
+    let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
     Ok(Next::Forward(Box::new(exchange)))
+}
+
+/// Opens a bill; one that lacks a lease waits for the next exchange of leases.
+async fn open_bill(state: &State, open: impl Fn() -> Result<Bill>) -> Result<Bill> {
+    let Some(leases) = &state.ledger.leases else { return open() };
+    let mut round = leases.round();
+    let mut opened = open();
+    let patience = leases.patience();
+    while is_for_lease(&opened) {
+        // Once the server is down, what is done then is decided by another look.
+        if !leases.can_help() || !Box::pin(leases.exchanged(round, patience)).await {
+            return open();
+        }
+        round = leases.round();
+        opened = open();
+    }
+    opened
+}
+
+fn is_for_lease(opened: &Result<Bill>) -> bool {
+    opened.as_ref().is_err_and(|error| error.kind == Kind::QuotaUnavailable)
 }
 
 /// The route, and from then on the dialect that the client is answered in.
@@ -100,7 +132,8 @@ fn authenticate(
     now: DateTime<Utc>,
 ) -> Result<Arc<Key>> {
     let query = header.uri.query().filter(|_| ctx.dialect == Dialect::Gemini);
-    let caller = auth::authenticate(&header.headers, query, &active.snapshot, now)?;
+    let caller =
+        auth::authenticate(&header.headers, query, (&active.snapshot, &active.tokens), now)?;
     ctx.caller = Some(caller.clone());
     Ok(caller)
 }
@@ -193,8 +226,10 @@ fn exchange(
         tried: Tried::default(),
         attempts_made: 0,
         stale_retried: false,
+        backoff: Duration::ZERO,
         retry_after: None,
         hold: None,
         turn: None,
+        losses: Vec::new(),
     }
 }

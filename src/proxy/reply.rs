@@ -1,5 +1,7 @@
 //! Answers that the gateway writes itself: model lists and errors.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
@@ -8,6 +10,7 @@ use pingora::proxy::{FailToProxy, Session};
 use pingora::{ErrorSource, Result};
 
 use super::attempt::X_REQUEST_ID;
+use super::bill::quota_headers;
 use super::exchange::Context;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::translate::write_error as error_body;
@@ -93,7 +96,12 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
     let body = Bytes::from(error_body(ctx.dialect, &Fault::from(error)));
     let mut header = header(error.kind.status(), body.len(), ctx)?;
     match error.kind {
-        Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
+        Kind::Unauthenticated
+        | Kind::InvalidKey
+        | Kind::KeyExpired
+        | Kind::KeyDisabled
+        | Kind::InvalidToken
+        | Kind::TokenExpired => {
             header.insert_header(WWW_AUTHENTICATE, "Bearer")?;
         }
         Kind::MethodNotAllowed => {
@@ -109,9 +117,17 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
         if error.kind.may_pass_later() { "true" } else { "false" },
     )?;
     if let Some(after) = error.retry_after {
-        header.insert_header(RETRY_AFTER, after.as_secs_f64().ceil() as u64)?;
+        header.insert_header(RETRY_AFTER, retry_after(after))?;
+    }
+    for (name, value) in error.quota.iter().flat_map(|quota| quota_headers(quota)) {
+        header.insert_header(name, value)?;
     }
     write(session, ctx, header, body).await
+}
+
+/// A time to wait as `Retry-After` says it, in whole seconds.
+pub fn retry_after(after: Duration) -> HeaderValue {
+    HeaderValue::from(after.as_secs() + u64::from(after.subsec_nanos() > 0))
 }
 
 /// Ends a stream that has begun with an error event.

@@ -129,6 +129,7 @@ mod tests {
             statuses: Vec::new(),
             budget_percent: percent,
             budget_min_per_second: min,
+            backoff: Duration::ZERO,
         }
     }
 

@@ -30,6 +30,15 @@ pub enum Action {
     Fork,
 }
 
+/// An example of each path, below `/v1`.
+pub const PATHS: [&str; 5] = [
+    "/contexts",
+    "/contexts/id",
+    "/contexts/id/versions",
+    "/contexts/id/rollback",
+    "/contexts/id/fork",
+];
+
 /// What each method does at a path below `/v1`; `None` where no context is meant.
 pub fn at(path: &str) -> Option<(&str, &'static [(Method, Action)])> {
     const LIST: &[(Method, Action)] = &[(Method::POST, Action::Create)];

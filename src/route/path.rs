@@ -46,7 +46,8 @@ pub enum GeminiMethod {
 }
 
 impl GeminiMethod {
-    const ALL: [GeminiMethod; 5] = [
+    /// Every one of them.
+    pub const ALL: [GeminiMethod; 5] = [
         GeminiMethod::Generate,
         GeminiMethod::Stream,
         GeminiMethod::CountTokens,

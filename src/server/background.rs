@@ -64,6 +64,7 @@ impl Work {
         let _late = tokio::time::timeout(NAMES_WAIT, self.state.registry.resolve()).await;
         self.state.registry.authorise().await;
         let active = self.state.active();
+        active.tokens.tried().await;
         for listener in &active.snapshot.server.listeners {
             let address = reachable(listener.address);
             while TcpStream::connect(address).await.is_err() {
@@ -100,6 +101,8 @@ impl BackgroundService for Work {
                 self.reloader.watch(),
                 self.signals(),
                 self.kept.keep_swept(),
+                self.state.ledger.keep_leases(),
+                self.state.key_sets.keep(),
             )
         };
         tokio::select! {

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use log::{info, warn};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pingora::server::{
     ExecutionPhase, Server, ShutdownSignal, ShutdownSignalWatch, UnixShutdownSignalWatch,
 };
@@ -102,21 +104,16 @@ fn remove_pid(file: &Path) {
 pub fn hand_over(file: &Path) -> io::Result<()> {
     let pid = read_pid(file)?;
     info!("taking over from process {pid}");
-    // SAFETY: `kill` touches no memory of this process.
-    #[expect(unsafe_code, reason = "the standard library sends no signals")]
-    let sent = unsafe { libc::kill(pid, libc::SIGQUIT) };
-    if sent == 0 {
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    Err(io::Error::new(
-        error.kind(),
-        format!(
-            "process {pid} of {} cannot be told to hand over: {error}. Start without --upgrade \
-             if it is gone.",
-            file.display()
-        ),
-    ))
+    kill(Pid::from_raw(pid), Signal::SIGQUIT).map_err(|error| {
+        io::Error::new(
+            io::Error::from(error).kind(),
+            format!(
+                "process {pid} of {} cannot be told to hand over: {error}. Start without \
+                 --upgrade if it is gone.",
+                file.display()
+            ),
+        )
+    })
 }
 
 fn read_pid(file: &Path) -> io::Result<i32> {

@@ -1,5 +1,7 @@
 //! Answers that are translated: streams event by event, whole ones once they are there.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{CUT_SHORT, End, Passage};
@@ -49,6 +51,7 @@ pub struct Whole {
     held: Vec<u8>,
     usage: Option<TokenUsage>,
     losses: Vec<Loss>,
+    retry_after: Option<Duration>,
 }
 
 impl Streamed {
@@ -75,10 +78,10 @@ impl Streamed {
     /// Reads the next bytes, and leaves in their place those that go to the client. Behind the end of
     /// an answer, or behind an error, there is nothing more.
     pub fn read(&mut self, body: &mut Option<Bytes>, end: bool) -> End {
-        let mut out = Vec::new();
-        if let Some(bytes) = body.take().filter(|_| self.end.is_none()) {
-            self.feed(&bytes, &mut out);
-        }
+        let bytes = body.take().filter(|_| self.end.is_none()).unwrap_or_default();
+        // What an event is in one dialect is seldom more than twice as long in another.
+        let mut out = Vec::with_capacity(bytes.len() * 2);
+        self.feed(&bytes, &mut out);
         if end {
             self.finish(&mut out);
         }
@@ -188,6 +191,7 @@ impl Whole {
             held: Vec::new(),
             usage: None,
             losses: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -205,7 +209,9 @@ impl Whole {
         }
         let held = std::mem::take(&mut self.held);
         if self.status >= 400 {
-            *body = Some(translate_error(self.from, self.to, self.status, &held).body.into());
+            let told = translate_error(self.from, self.to, self.status, &held);
+            self.retry_after = told.fault.retry_after;
+            *body = Some(told.body.into());
             return End::Fine;
         }
         match self.translate(&held) {
@@ -232,6 +238,11 @@ impl Whole {
     /// Tokens used, once they are told.
     pub const fn usage(&self) -> Option<TokenUsage> {
         self.usage
+    }
+
+    /// When to ask again, where an error told it.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// What could not be carried.

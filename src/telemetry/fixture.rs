@@ -106,7 +106,10 @@ pub(crate) fn snapshot(models: &[(&str, &[&str])]) -> Snapshot {
         contexts: Contexts::default(),
         endpoints: endpoints.into_values().collect(),
         keys: HashMap::new(),
+        bearers: Default::default(),
         terms: Terms::default(),
+        valkey: None,
+        quotas: Default::default(),
         secret_files: Vec::new(),
     }
 }
@@ -179,6 +182,7 @@ fn model(alias: &str, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Model {
             statuses: vec![],
             budget_percent: 20,
             budget_min_per_second: 10,
+            backoff: Duration::ZERO,
         },
         timeouts: Timeouts {
             connect: second,

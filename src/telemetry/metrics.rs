@@ -9,6 +9,7 @@ mod admission;
 mod cells;
 mod contexts;
 mod credential;
+mod issuer;
 mod page;
 mod render;
 mod slots;
@@ -25,6 +26,8 @@ use prometheus::process_collector::ProcessCollector;
 pub use self::admission::AdmissionMetrics;
 pub use self::contexts::{ContextMetrics, StoreCall, SummaryEnd, TurnEnd};
 pub use self::credential::CredentialMetrics;
+pub use self::issuer::IssuerMetrics;
+pub use self::slots::LostLine;
 
 use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::shard::{Sharded, thread_number};
@@ -68,21 +71,13 @@ pub struct InFlight {
 #[repr(align(128))]
 struct OwnLine;
 
-/// Why a line is missing from the access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LostLine {
-    /// The writer did not keep up, or had been closed.
-    QueueFull,
-    /// The file did not take it.
-    WriteFailed,
-}
-
 #[derive(Default)]
 struct Handles {
     aliases: BTreeMap<ModelAlias, Arc<AliasMetrics>>,
     endpoints: BTreeMap<EndpointId, Arc<EndpointMetrics>>,
     targets: BTreeMap<(ModelAlias, EndpointId), Arc<TargetMetrics>>,
     credentials: BTreeMap<ProviderId, Arc<CredentialMetrics>>,
+    issuers: BTreeMap<String, Arc<IssuerMetrics>>,
 }
 
 impl Metrics {
@@ -120,6 +115,12 @@ impl Metrics {
         Arc::clone(entry.or_insert_with(|| Arc::new(CredentialMetrics::new(provider.clone()))))
     }
 
+    /// The handles of an issuer of tokens; the same for the same name.
+    pub fn issuer(&self, name: &str) -> Arc<IssuerMetrics> {
+        let new = || Arc::new(IssuerMetrics::new(name));
+        Arc::clone(self.handles().issuers.entry(name.to_owned()).or_insert_with(new))
+    }
+
     /// The handles of an alias at an endpoint; the same for the same pair.
     pub fn target(&self, alias: &ModelAlias, endpoint: &EndpointId) -> Arc<TargetMetrics> {
         let mut handles = self.handles();
@@ -154,6 +155,7 @@ impl Metrics {
                 .any(|endpoint| endpoint.provider == *provider && endpoint.credential.is_some())
         };
         handles.credentials.retain(|provider, _| shown(provider));
+        handles.issuers.retain(|name, _| snapshot.bearers.has_issuer(name));
     }
 
     /// Counts a request as in flight, until what is returned is dropped.

@@ -12,6 +12,7 @@ mod keeper;
 mod oauth;
 mod schedule;
 mod sigv4;
+mod sts;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use crate::telemetry::metrics::{CredentialMetrics, Metrics};
 use crate::types::ProviderId;
 
 use fetch::Fresh;
+pub use fetch::{Why, client, json};
 pub use keeper::Keeper;
 
 /// How long a process waits for its credentials before it serves without those that are late.

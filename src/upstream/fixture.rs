@@ -96,6 +96,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
             statuses: Vec::new(),
             budget_percent: 20,
             budget_min_per_second: 10,
+            backoff: Duration::ZERO,
         },
         timeouts: timeouts(),
     };
@@ -108,7 +109,10 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         endpoints,
         models: HashMap::from([(ALIAS.into(), Arc::new(model))]),
         keys: HashMap::new(),
+        bearers: Default::default(),
         terms: Terms::default(),
+        valkey: None,
+        quotas: Default::default(),
         secret_files: Vec::new(),
     }
 }

@@ -28,6 +28,8 @@ pub const UPSTREAM_MODEL: &str = "upstream-model";
 #[derive(Clone)]
 pub struct Conf {
     tree: Value,
+    /// Variables of the gateway's environment.
+    environment: Vec<(String, String)>,
 }
 
 /// A configuration with [`KEY`] and nothing to serve.
@@ -39,7 +41,7 @@ pub fn conf() -> Conf {
         "models": {},
         "keys": [],
     });
-    Conf { tree }.key(KEY_ID, KEY, &json!({"tenant": TENANT}))
+    Conf { tree, environment: Vec::new() }.key(KEY_ID, KEY, &json!({"tenant": TENANT}))
 }
 
 /// A gateway in front of these model servers: the alias `demo` is served by all of them alike.
@@ -96,6 +98,12 @@ impl Conf {
         self
     }
 
+    /// Sets a variable of the gateway's environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts a gateway with this configuration and waits until it is ready.
     pub async fn start(self) -> Gateway {
         Gateway::start(self, None).await
@@ -126,6 +134,11 @@ impl Conf {
     /// Whether clients must speak TLS.
     pub(crate) fn is_tls(&self) -> bool {
         self.tree.pointer("/server/listeners/0/tls").is_some()
+    }
+
+    /// Variables of the gateway's environment.
+    pub(crate) fn environment(&self) -> &[(String, String)] {
+        &self.environment
     }
 
     /// The file's text.

@@ -33,12 +33,17 @@ impl Gateway {
         let (client_port, admin_port) = (Port::reserve(), Port::reserve());
         let conf = conf.placed(directory.path(), &client_port, &admin_port);
         fs::write(config_file(directory.path()), conf.yaml()).expect("the configuration file");
-        let process = Process::spawn(directory.path(), "first", &["run"]);
+        let process = Process::spawn(directory.path(), "first", &["run"], conf.environment());
         let admin = Client::new(format!("http://{}", admin_port.address()));
         let mut gateway =
             Self { directory, client_port, admin_port, conf, process, leaving: Vec::new(), admin };
         gateway.ready().await;
         gateway
+    }
+
+    /// Another process with the same configuration.
+    fn spawn(&self, name: &str, arguments: &[&str]) -> Process {
+        Process::spawn(self.directory(), name, arguments, self.conf.environment())
     }
 
     /// A client with the test's key, over HTTP/1.
@@ -115,7 +120,7 @@ impl Gateway {
     /// Starts a new process that takes over, and returns once it has.
     pub async fn upgrade(&mut self) {
         let name = format!("upgrade-{}", self.leaving.len() + 1);
-        let next = Process::spawn(self.directory(), &name, &["run", "--upgrade"]);
+        let next = self.spawn(&name, &["run", "--upgrade"]);
         let old = std::mem::replace(&mut self.process, next);
         self.leaving.push(old);
         let pid_file = self.directory().join("tollgate.pid");
@@ -131,14 +136,14 @@ impl Gateway {
     pub async fn crash(&mut self) {
         self.process.signal("KILL");
         eventually("the process to be gone", async || self.process.exit()).await;
-        self.process = Process::spawn(self.directory(), "restarted", &["run"]);
+        self.process = self.spawn("restarted", &["run"]);
         self.ready().await;
     }
 
     /// Starts a process in the place of one that has left, and returns once it is ready.
     pub async fn restart(&mut self) {
         let left = eventually("the process to leave", async || self.process.exit()).await;
-        let next = Process::spawn(self.directory(), &format!("after {left}"), &["run"]);
+        let next = self.spawn(&format!("after {left}"), &["run"]);
         self.process = next;
         self.ready().await;
     }
@@ -266,7 +271,12 @@ struct Process {
 }
 
 impl Process {
-    fn spawn(directory: &Path, name: &str, arguments: &[&str]) -> Self {
+    fn spawn(
+        directory: &Path,
+        name: &str,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> Self {
         let stdout = directory.join(format!("{name}.stdout"));
         let stderr = directory.join(format!("{name}.stderr"));
         let child = Command::new(tools::tollgate())
@@ -275,6 +285,7 @@ impl Process {
             .arg(config_file(directory))
             .current_dir(directory)
             .env("RUST_LOG", "info")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(File::create(&stdout).expect("a file for standard output"))
             .stderr(File::create(&stderr).expect("a file for standard error"))
             .spawn()

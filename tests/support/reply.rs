@@ -78,6 +78,7 @@ impl Reply {
         assert_eq!((self.status, &*self.error_code()), (status, code), "{}", self.text());
         let kind = match status {
             401 => "authentication_error",
+            403 => "permission_error",
             429 => "rate_limit_error",
             400..=499 => "invalid_request_error",
             _ => "server_error",

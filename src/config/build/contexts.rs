@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::limits::{millis, seconds, within};
-use super::{Surroundings, secret};
+use super::{Surroundings, secret, valkey as shared};
 use crate::config::raw::SecretRef;
 use crate::config::raw::contexts as raw;
 use crate::config::snapshot::contexts::{
@@ -21,9 +21,6 @@ const BYTES_MAX: usize = 1 << 40;
 const SUMMARY_PROMPT: &str = "You are given the beginning of a conversation, one JSON message a line. \
     Write what a participant must know of it to go on: facts, names, numbers, decisions, preferences and \
     open questions. Write notes, in the language of the conversation, without an introduction.";
-
-/// How an address of Valkey begins.
-const SCHEMES: [&str; 5] = ["redis", "rediss", "valkey", "valkeys", "redis+unix"];
 
 /// Reads the `contexts` part.
 pub(super) fn contexts(
@@ -61,6 +58,7 @@ pub(super) fn contexts(
             "delta_operations_max",
         ),
         answer_bytes_max: bytes(raw.answer_bytes_max, or.answer_bytes_max, "answer_bytes_max"),
+        store_responses: raw.store_responses.unwrap_or(or.store_responses),
     }
 }
 
@@ -108,17 +106,9 @@ fn valkey(
     spot: &Spot<'_>,
     around: &Surroundings<'_>,
 ) -> ContextStore {
-    let place = spot.key("url");
-    let url = secret::secret(url, &place, around).unwrap_or_else(|| String::new().into());
-    let scheme = url.expose().split(':').next().unwrap_or_default();
-    if !url.expose().is_empty() && !SCHEMES.contains(&scheme) {
-        place.refuse("is no address of Valkey, such as `redis://127.0.0.1:6379/0`");
-    }
-    let prefix = raw.prefix.as_deref().unwrap_or("tollgate");
-    super::name(prefix, &spot.key("prefix"));
     ContextStore::Valkey {
-        url,
-        prefix: prefix.into(),
+        url: shared::url(url, &spot.key("url"), around),
+        prefix: shared::prefix(raw.prefix.as_deref(), &spot.key("prefix")),
         timeout: millis(raw.timeout_ms, 2000, &spot.key("timeout_ms")),
         lease: millis(raw.lease_ms, 15_000, &spot.key("lease_ms")),
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::terms::{self, Asked, Tier, Tiers};
-use super::{name, rewrite};
+use super::{Surroundings, jwt, name, rewrite};
 use crate::config::problems::unknown;
 use crate::config::raw::{Raw, owner as raw};
+use crate::config::snapshot::jwt::{Bearer, Bearers};
 use crate::config::snapshot::prompt::PromptMessage;
 use crate::config::snapshot::terms::{KeyTerms, Rules, Scope};
 use crate::config::snapshot::{Key, KeyDigest};
@@ -126,6 +127,35 @@ pub(super) fn keys(
         keys.insert(digest, key);
     }
     keys
+}
+
+/// Reads the issuers of tokens. What their bearers may do is what a key of their tenant and team may that
+/// says nothing of its own; their numbers follow those of the keys.
+pub(super) fn bearers(
+    raw: &Raw,
+    root: &Spot<'_>,
+    tenants: &Tenants<'_>,
+    around: &Surroundings<'_>,
+) -> Bearers {
+    let known =
+        |name: &str| (!tenants.by_name.is_empty()).then(|| tenants.by_name.contains_key(name));
+    let issuers = jwt::issuers(&raw.jwt, &root.key("jwt"), known, around);
+    if issuers.is_empty() {
+        return Bearers::default();
+    }
+    let mut numbers = raw.keys.len()..;
+    let mut bearer = |tenant: &str, team: Option<&String>| {
+        let raw = raw::Key::of(tenant, team);
+        let mut key = key(&raw, &root.key("jwt"), tenants);
+        key.terms.number = numbers.next().unwrap_or_default();
+        Arc::new(key)
+    };
+    let of_tenant = |(name, tenant): (&&str, &Tenant)| {
+        let team = |team: &String| (TeamId::from(team.as_str()), bearer(name, Some(team)));
+        let teams = tenant.teams.keys().map(team).collect();
+        (TenantId::from(*name), Bearer { key: bearer(name, None), teams })
+    };
+    Bearers { issuers, tenants: tenants.by_name.iter().map(of_tenant).collect() }
 }
 
 fn digest(raw: &raw::Key, spot: &Spot<'_>) -> Option<KeyDigest> {

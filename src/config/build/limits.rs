@@ -11,6 +11,9 @@ use crate::config::spot::Spot;
 /// The longest time that may be set: seven days.
 const TIME_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
 
+/// The longest first wait before another attempt at the same endpoint, in milliseconds.
+const BACKOFF_MS_MAX: u64 = 10_000;
+
 /// Times where the file says nothing.
 pub(super) const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_millis(3000),
@@ -26,6 +29,7 @@ pub(super) fn default_retry() -> Retry {
         statuses: vec![408, 429, 500, 502, 503, 504, 529],
         budget_percent: 20,
         budget_min_per_second: 10,
+        backoff: Duration::from_millis(100),
     }
 }
 
@@ -95,6 +99,10 @@ pub(super) fn retry(raw: &raw::Retry, spot: &Spot<'_>, general: &Retry) -> Retry
             0..=1_000_000,
             &spot.key("budget_min_per_second"),
         ),
+        backoff: raw.backoff_ms.map_or(general.backoff, |backoff| {
+            let most = 0..=BACKOFF_MS_MAX;
+            Duration::from_millis(within(Some(backoff), 0, most, &spot.key("backoff_ms")))
+        }),
     }
 }
 

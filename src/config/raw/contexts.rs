@@ -39,6 +39,8 @@ pub struct Contexts {
     pub delta_operations_max: Option<usize>,
     /// The longest answer that is kept. Default 4194304 (4 MiB).
     pub answer_bytes_max: Option<usize>,
+    /// Whether a request of Responses that does not say `store` is kept, as at OpenAI. Default false.
+    pub store_responses: Option<bool>,
 }
 
 /// Where contexts are kept.

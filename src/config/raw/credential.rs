@@ -20,36 +20,58 @@ pub struct Credential {
     pub value: Option<String>,
     /// Tokens of a Google service account.
     pub google: Option<Google>,
-    /// Tokens of an application of Microsoft Entra ID (Azure AD).
+    /// Tokens of Microsoft Entra ID (Azure AD): of an application, or a managed identity.
     pub azure: Option<Azure>,
     /// Keys of AWS, with which requests are signed (Signature Version 4).
     pub aws: Option<Aws>,
 }
 
-/// A Google service account.
+/// A Google service account: by its key, or as the metadata server knows it.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Google {
-    /// The account's key in JSON, as Google's console gives it; it is watched.
-    pub file: PathBuf,
+    /// The account's key in JSON, as Google's console gives it; it is watched. Default: `GOOGLE_APPLICATION_CREDENTIALS`, else tokens are asked of the metadata server (Compute Engine, Cloud Run, Workload Identity of GKE).
+    pub file: Option<PathBuf>,
     /// What the tokens are for. Default https://www.googleapis.com/auth/cloud-platform.
     pub scope: Option<String>,
+    /// The account that the metadata server is asked about. Default `default`.
+    pub account: Option<String>,
+    /// The metadata server. Default: `GCE_METADATA_HOST`, else http://metadata.google.internal.
+    pub url: Option<String>,
 }
 
-/// An application of Microsoft Entra ID, with a client secret.
+/// An application of Microsoft Entra ID, or a managed identity.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Azure {
-    /// The directory's id or name.
-    pub tenant: String,
-    /// The application's id.
-    pub client_id: String,
+    /// How tokens are got. Default: the first of these that there is, in the order given here.
+    pub from: Option<AzureFrom>,
+    /// The directory's id or name. Default: `AZURE_TENANT_ID`.
+    pub tenant: Option<String>,
+    /// The application's id, or that of a managed identity that is not the machine's own. Default: `AZURE_CLIENT_ID`.
+    pub client_id: Option<String>,
     /// The application's secret.
-    pub client_secret: SecretRef,
+    pub client_secret: Option<SecretRef>,
+    /// A file with a token that stands for the application, read for each fetch. Default: `AZURE_FEDERATED_TOKEN_FILE`.
+    pub token_file: Option<PathBuf>,
     /// What the tokens are for. Default https://cognitiveservices.azure.com/.default.
     pub scope: Option<String>,
-    /// Where tokens are asked for; another one in sovereign clouds. Default https://login.microsoftonline.com.
+    /// Where tokens are asked for; another one in sovereign clouds. Default: `AZURE_AUTHORITY_HOST`, else https://login.microsoftonline.com.
     pub authority: Option<String>,
+    /// The machine's metadata service. Default: `AZURE_POD_IDENTITY_AUTHORITY_HOST`, else http://169.254.169.254.
+    pub url: Option<String>,
+}
+
+/// How an identity of Microsoft Entra ID is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AzureFrom {
+    /// By the application's secret.
+    Secret,
+    /// By a token in a file (Workload Identity).
+    Workload,
+    /// By the machine: a managed identity.
+    Instance,
 }
 
 /// Keys of AWS.
@@ -60,11 +82,15 @@ pub struct Aws {
     pub region: Option<String>,
     /// Where the keys are. Default: the first that there is, in the order given here.
     pub from: Option<AwsFrom>,
+    /// The role that a token in a file stands for. Default: `AWS_ROLE_ARN`.
+    pub role: Option<String>,
+    /// The file with that token, read for each fetch. Default: `AWS_WEB_IDENTITY_TOKEN_FILE`.
+    pub token_file: Option<PathBuf>,
     /// The profile's name. Default: `AWS_PROFILE`, else `default`.
     pub profile: Option<String>,
     /// The profiles' file; it is watched. Default: `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/credentials`.
     pub file: Option<PathBuf>,
-    /// Where a container or an instance asks for keys. Default: what the environment says, else AWS's own address.
+    /// Where keys are asked for: by a container, an instance, or for a role. Default: what the environment says, else AWS's own address.
     pub url: Option<String>,
 }
 
@@ -74,7 +100,9 @@ pub struct Aws {
 pub enum AwsFrom {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, if set, `AWS_SESSION_TOKEN`.
     Environment,
-    /// A profile in a file.
+    /// A role, for a token in a file (IRSA): `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`.
+    WebIdentity,
+    /// A profile in a file: its keys, or a role (`role_arn`) with `source_profile` or `web_identity_token_file`.
     Profile,
     /// The container's endpoint (ECS, EKS Pod Identity): `AWS_CONTAINER_CREDENTIALS_FULL_URI` or `…_RELATIVE_URI`.
     Container,

@@ -48,7 +48,7 @@ pub struct Team {
 }
 
 /// A virtual key.
-#[derive(Clone, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
     /// Its public name: shown in logs and metrics.
@@ -80,4 +80,11 @@ pub struct Key {
     /// How much it may spend; instead of its tier's, key by key.
     #[serde(default)]
     pub budget: Budget,
+}
+
+impl Key {
+    /// A key of a tenant, and of a team of it, that says nothing of its own.
+    pub fn of(tenant: &str, team: Option<&String>) -> Self {
+        Self { tenant: Some(tenant.to_owned()), team: team.cloned(), ..Self::default() }
+    }
 }

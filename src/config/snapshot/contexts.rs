@@ -35,6 +35,8 @@ pub struct Contexts {
     pub delta_operations_max: usize,
     /// The longest answer that is kept, in bytes.
     pub answer_bytes_max: usize,
+    /// Whether a request of Responses that does not say `store` is kept.
+    pub store_responses: bool,
 }
 
 impl Default for Contexts {
@@ -58,6 +60,7 @@ impl Default for Contexts {
             delta_bytes_max: 1 << 20,
             delta_operations_max: 256,
             answer_bytes_max: 4 << 20,
+            store_responses: false,
         }
     }
 }

@@ -12,10 +12,21 @@ use crate::types::Secret;
 pub enum Credential {
     /// Bearer tokens of a Google service account.
     Google(GoogleAccount),
-    /// Bearer tokens of an application of Microsoft Entra ID.
+    /// Bearer tokens of Microsoft Entra ID, for an application.
     Azure(AzureClient),
+    /// Bearer tokens that a machine's metadata service gives out.
+    Metadata(Metadata),
     /// Signature Version 4.
     Aws(AwsKeys),
+}
+
+/// A metadata service that gives out tokens to whom it can see.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// What is asked, with its query.
+    pub url: Box<str>,
+    /// The header that keeps it from being asked by mistake, with its value.
+    pub header: (&'static str, &'static str),
 }
 
 /// A service account (Google, "Using OAuth 2.0 for server to server applications").
@@ -40,10 +51,19 @@ pub struct AzureClient {
     pub token_url: Box<str>,
     /// The application's id.
     pub client_id: Box<str>,
-    /// The application's secret.
-    pub client_secret: Secret,
+    /// What shows that it is the one.
+    pub proof: AzureProof,
     /// What the tokens are for.
     pub scope: Box<str>,
+}
+
+/// What shows that an application is the one.
+#[derive(Clone, PartialEq, Eq)]
+pub enum AzureProof {
+    /// A secret.
+    Secret(Secret),
+    /// A token in a file that is changed while the process runs: read each time.
+    File(PathBuf),
 }
 
 /// Keys, or where they are fetched.
@@ -58,6 +78,8 @@ pub enum AwsKeys {
         /// Where the keys are temporary.
         session: Option<Secret>,
     },
+    /// Of a role that is assumed.
+    Role(AwsRole),
     /// From the container's endpoint.
     Container {
         /// The endpoint.
@@ -69,6 +91,39 @@ pub enum AwsKeys {
     Instance {
         /// Its base.
         url: Box<str>,
+    },
+}
+
+/// A role to be assumed at the Security Token Service.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AwsRole {
+    /// Its name.
+    pub arn: Box<str>,
+    /// What the session is called in the logs of AWS.
+    pub session_name: Box<str>,
+    /// Where it is assumed.
+    pub url: Box<str>,
+    /// The region of that place.
+    pub region: Box<str>,
+    /// What allows it.
+    pub proof: RoleProof,
+}
+
+/// What allows to assume a role.
+#[derive(Clone, PartialEq, Eq)]
+pub enum RoleProof {
+    /// A token in a file that is changed while the process runs: read each time.
+    File(PathBuf),
+    /// Keys of somebody who may.
+    Keys {
+        /// The public half.
+        id: Box<str>,
+        /// The secret half.
+        secret: Secret,
+        /// Where the keys are temporary.
+        session: Option<Secret>,
+        /// What the role's owner asks for beside them.
+        external_id: Option<Box<str>>,
     },
 }
 

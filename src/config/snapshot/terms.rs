@@ -36,6 +36,7 @@ pub struct Terms {
 }
 
 /// What holds for a key.
+#[derive(Clone)]
 pub struct KeyTerms {
     /// The key's place among all: live state is found by it.
     pub number: usize,

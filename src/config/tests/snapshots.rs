@@ -259,9 +259,14 @@ fn what_needs_an_upgrade_is_what_the_schema_marks() {
          contexts: {store: {path: /tmp/contexts, sync_ms: 5}}",
     );
     assert!(listener_changes(&old, &old).is_empty());
-    let valkey = snapshot("contexts: {store: {url: {value: 'redis://h'}, prefix: p}}");
+    let valkey = snapshot(
+        "contexts: {store: {url: {value: 'redis://h'}, prefix: p}}\n\
+         valkey: {url: {value: 'redis://u:secret@h'}, prefix: p, timeout_ms: 1}\n\
+         quotas: {lease_percent: 2, lease_ms: 9, valkey_down: allow}",
+    );
     let mut changes = listener_changes(&old, &new);
     changes.extend(listener_changes(&new, &valkey));
+    assert!(!changes.iter().any(|change| change.contains("secret")), "{changes:?}");
     let mut named: Vec<_> =
         changes.iter().map(|change| change.split([':', ',']).next().unwrap().to_owned()).collect();
     named.sort();

@@ -8,40 +8,28 @@
 mod lease;
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{AsyncCommands, Client, RedisError, Script};
+use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, RedisError, Script};
 
 use self::lease::Held;
 use super::{Failure, Keep, Key, Lease, Limit, Stock, Store};
 use crate::context::log::{Entry, Log};
 use crate::types::{TenantId, Version};
+use crate::valkey;
 
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("valkey/append.lua")));
 static ACCOUNT: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("valkey/account.lua")));
 
-/// What a Valkey store is told.
-pub struct Settings {
-    /// `redis://`, or `rediss://` for TLS; with user and password where they are needed.
-    pub url: String,
-    /// What every key begins with.
-    pub prefix: String,
-    /// How long a command may take.
-    pub timeout: Duration,
-    /// After this time a lease that is not renewed is free.
-    pub lease: Duration,
-}
-
 /// A store in Valkey.
 pub struct Valkey {
-    client: Client,
-    settings: Settings,
-    /// Made with the first command, which comes from within a runtime.
-    connection: OnceLock<ConnectionManager>,
+    server: valkey::Valkey,
+    /// After this time a lease that is not renewed is free.
+    lease: Duration,
 }
 
 /// What is known of a log without its entries.
@@ -54,41 +42,32 @@ struct Head {
 }
 
 impl Valkey {
-    /// A store that connects when it is needed.
+    /// A store that connects when it is needed; `lease`: after this time one that is not renewed is
+    /// free.
     ///
     /// # Errors
     /// Where the URL is none.
-    pub fn new(settings: Settings) -> Result<Self, RedisError> {
-        let client = Client::open(settings.url.as_str())?;
-        Ok(Self { client, settings, connection: OnceLock::new() })
+    pub fn new(settings: valkey::Settings, lease: Duration) -> Result<Self, RedisError> {
+        Ok(Self { server: valkey::Valkey::new(settings)?, lease })
     }
 
     fn connection(&self) -> Result<ConnectionManager, Failure> {
-        if let Some(connection) = self.connection.get() {
-            return Ok(connection.clone());
-        }
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(1)
-            .set_connection_timeout(Some(self.settings.timeout))
-            .set_response_timeout(Some(self.settings.timeout));
-        let made = ConnectionManager::new_lazy_with_config(self.client.clone(), config);
-        let made = made.map_err(failed)?;
-        Ok(self.connection.get_or_init(|| made).clone())
+        self.server.connection().map_err(failed)
     }
 
     /// A context's log. The braces keep a context's keys in one slot of a cluster.
     fn log_key(&self, key: &Key) -> String {
-        format!("{}:{{{}}}:log", self.settings.prefix, name(key))
+        format!("{}:{{{}}}:log", self.server.prefix(), name(key))
     }
 
     fn lease_key(&self, key: &Key) -> String {
-        format!("{}:{{{}}}:lease", self.settings.prefix, name(key))
+        format!("{}:{{{}}}:lease", self.server.prefix(), name(key))
     }
 
     fn account_keys(&self, tenant: &TenantId) -> [String; 3] {
         let tenant = tenant.as_str();
         ["expiry", "bytes", "sum"]
-            .map(|part| format!("{}:{{{}:{tenant}}}:{part}", self.settings.prefix, tenant.len()))
+            .map(|part| format!("{}:{{{}:{tenant}}}:{part}", self.server.prefix(), tenant.len()))
     }
 
     async fn head(&self, key: &Key) -> Result<Head, Failure> {
@@ -213,7 +192,7 @@ impl Store for Valkey {
 
     async fn lease(&self, key: &Key, wait: Duration) -> Result<Option<Box<dyn Lease>>, Failure> {
         let connection = self.connection()?;
-        let held = Held::take(connection, self.lease_key(key), self.settings.lease, wait).await?;
+        let held = Held::take(connection, self.lease_key(key), self.lease, wait).await?;
         Ok(Some(Box::new(held)))
     }
 

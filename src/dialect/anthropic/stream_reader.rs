@@ -73,8 +73,20 @@ struct Open {
     index: u32,
     /// `None` for a block of a kind that only Anthropic knows: it is passed over.
     block: Option<u32>,
-    /// A call's arguments as its beginning gave them; used if no delta gives any.
-    arguments: Option<Box<str>>,
+    arguments: Arguments,
+}
+
+/// What has come of a block's arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arguments {
+    /// It is no call.
+    None,
+    /// Nothing yet.
+    Awaited,
+    /// All of them, with its beginning, as some servers send them: what follows can only repeat them.
+    Whole,
+    /// A piece of them.
+    Pieces,
 }
 
 impl Reader {
@@ -151,14 +163,15 @@ impl Reader {
         losses: &mut Losses,
         sink: &mut Sink<'_>,
     ) -> Result<(), Fault> {
-        let mut arguments = None;
+        let mut input = None;
+        let mut arguments = Arguments::None;
         let kind = match &*block.r#type {
             "text" => Some(Block::Text),
             "thinking" => Some(Block::Thinking),
             "redacted_thinking" => Some(Block::Redacted(block.data.unwrap_or_default())),
             "tool_use" => {
-                let input = block.input.map_or(Text::from("{}"), Json::into_text);
-                arguments = Some(Box::from(&*input));
+                input = block.input.map(Json::into_text).filter(|input| !is_empty(input));
+                arguments = input.as_ref().map_or(Arguments::Awaited, |_| Arguments::Whole);
                 let (id, name) = (block.id.unwrap_or_default(), block.name.unwrap_or_default());
                 Some(Block::Call { id, name, signature: None })
             }
@@ -177,7 +190,7 @@ impl Reader {
         self.open.push(Open { index, block: number, arguments });
         if let (Some(block_number), Some(kind)) = (number, kind) {
             sink(Event::Open { choice: 0, block: block_number, kind });
-            for text in [block.text, block.thinking].into_iter().flatten() {
+            for text in [block.text, block.thinking, input].into_iter().flatten() {
                 text_delta(block_number, text, sink);
             }
         }
@@ -204,8 +217,9 @@ impl Reader {
                 delta.thinking.into_iter().for_each(|text| text_delta(block, text, sink));
             }
             Some("input_json_delta") => {
-                if let Some(text) = delta.partial_json.filter(|text| !text.is_empty()) {
-                    open.arguments = None;
+                let piece = delta.partial_json.filter(|text| !text.is_empty());
+                if let Some(text) = piece.filter(|_| open.arguments != Arguments::Whole) {
+                    open.arguments = Arguments::Pieces;
                     text_delta(block, text, sink);
                 }
             }
@@ -283,15 +297,21 @@ impl Reader {
     }
 }
 
+/// Whether a call's beginning leaves its arguments to the deltas.
+fn is_empty(input: &str) -> bool {
+    let letters = input.bytes().filter(|byte| !byte.is_ascii_whitespace());
+    matches!(input, "null" | "\"\"") || letters.eq(*b"{}")
+}
+
 fn text_delta(block: u32, text: Text<'_>, sink: &mut Sink<'_>) {
     if !text.is_empty() {
         sink(Event::Delta { choice: 0, block, delta: Delta::Text(text) });
     }
 }
 
-fn close(block: u32, arguments: Option<Box<str>>, sink: &mut Sink<'_>) {
-    if let Some(arguments) = &arguments {
-        text_delta(block, Text::from(&**arguments), sink);
+fn close(block: u32, arguments: Arguments, sink: &mut Sink<'_>) {
+    if arguments == Arguments::Awaited {
+        text_delta(block, Text::from("{}"), sink);
     }
     sink(Event::Close { choice: 0, block });
 }

@@ -14,6 +14,9 @@ use crate::dialect::ir::wire::append_json;
 /// The longest frame: events hold a few words each.
 const FRAME_BYTES_MAX: usize = 1 << 20;
 
+/// The most buffer that a stream keeps from one event to the next.
+const EVENT_BYTES_KEPT: usize = 4 * 1024;
+
 /// `Content-Type` of a stream of such frames.
 pub const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
 
@@ -37,6 +40,7 @@ impl Frames {
         match self.decoder.decode_frame(&mut self.pending) {
             Ok(DecodedFrame::Complete(message)) => {
                 self.event.clear();
+                self.event.shrink_to(EVENT_BYTES_KEPT);
                 render(&message, &mut self.event).ok_or_else(broken)?;
                 Ok(Some(&self.event))
             }

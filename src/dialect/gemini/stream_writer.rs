@@ -3,6 +3,7 @@
 //! The dialect has no deltas of arguments, so a call is held until it is whole, under a limit; and
 //! the last answer tells reasons and usage together, so both wait for the end.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::answer::{arguments, finish_reason, object, source, text_part};
@@ -11,13 +12,13 @@ use super::wire::{Answer, Candidate, CitationMetadata, Content, FunctionCall, Pa
 use crate::dialect::ir::answer::Finish;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Feature, Losses};
-use crate::dialect::ir::stream::{Block, Delta, Event};
+use crate::dialect::ir::stream::{Block, Delta, Event, Held};
 use crate::dialect::ir::wire::{Text, append_json};
 use crate::dialect::ir::{Dialect, Reply};
 use crate::types::TokenUsage;
 
-/// The most bytes of arguments held for all open calls of a stream.
-pub const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
+/// The most bytes held for all open calls of a stream: arguments, names and signatures.
+pub const CALLS_BYTES_MAX: usize = 1 << 20;
 
 /// How the answers of a stream are told apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +47,16 @@ pub struct Writer {
 enum Open {
     Text,
     Thinking,
-    Call { id: String, name: String, signature: Option<String>, arguments: String },
+    Call(OpenCall),
+}
+
+/// A call that is not yet whole.
+#[derive(Debug)]
+struct OpenCall {
+    id: String,
+    name: String,
+    signature: Option<String>,
+    arguments: Held,
 }
 
 impl Writer {
@@ -64,7 +74,7 @@ impl Writer {
         }
     }
 
-    /// Appends what an event is in this dialect. Arguments over the limit are an error.
+    /// Appends what an event is in this dialect. A call over the limit is an error.
     pub fn event(
         &mut self,
         event: &Event<'_>,
@@ -81,7 +91,9 @@ impl Writer {
                 }
                 self.usage = *usage;
             }
-            Event::Open { choice, block, kind } => self.open(*choice, *block, kind, losses),
+            Event::Open { choice, block, kind } => {
+                return self.open((*choice, *block), kind, losses);
+            }
             Event::Delta { choice, block, delta } => {
                 return self.delta((*choice, *block), delta, losses, out);
             }
@@ -103,24 +115,39 @@ impl Writer {
         self.close_array(out);
     }
 
-    fn open(&mut self, choice: u32, block: u32, kind: &Block<'_>, losses: &mut Losses) {
+    /// Counts bytes that are held until a call is whole, and refuses those over the limit.
+    fn hold(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.held_bytes = self.held_bytes.saturating_add(bytes);
+        if self.held_bytes > CALLS_BYTES_MAX {
+            return Err(Fault::new(502, "a call's arguments are too long to be passed on"));
+        }
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        key: (u32, u32),
+        kind: &Block<'_>,
+        losses: &mut Losses,
+    ) -> Result<(), Fault> {
         let open = match kind {
             Block::Text | Block::Refusal => Open::Text,
             Block::Thinking => Open::Thinking,
             Block::Redacted(_) => {
                 losses.feature(Feature::AnswerRedactedThinking);
-                return;
+                return Ok(());
             }
-            Block::Call { id, name, signature } => Open::Call {
-                id: id.to_string(),
-                name: name.to_string(),
-                signature: signature
-                    .as_ref()
-                    .map(|known| known.written(Dialect::Gemini).into_owned()),
-                arguments: String::new(),
-            },
+            Block::Call { id, name, signature } => {
+                let signature = signature.as_ref().map(|known| known.written(Dialect::Gemini));
+                let (id, name) = (id.to_string(), name.to_string());
+                let signature = signature.map(Cow::into_owned);
+                let call = OpenCall { id, name, signature, arguments: Held::default() };
+                self.hold(call.bytes())?;
+                Open::Call(call)
+            }
         };
-        self.open.insert((choice, block), open);
+        self.open.insert(key, open);
+        Ok(())
     }
 
     fn delta(
@@ -135,13 +162,9 @@ impl Writer {
             (Some(Open::Thinking), Delta::Text(text)) => {
                 Part { thought: Some(true), ..text_part(text.view()) }
             }
-            (Some(Open::Call { arguments, .. }), Delta::Text(text)) => {
-                self.held_bytes = self.held_bytes.saturating_add(text.len());
-                if self.held_bytes > ARGUMENTS_BYTES_MAX {
-                    return Err(Fault::new(502, "a call's arguments are too long to be passed on"));
-                }
-                arguments.push_str(text);
-                return Ok(());
+            (Some(Open::Call(call)), Delta::Text(text)) => {
+                call.arguments.push(text);
+                return self.hold(text.len());
             }
             (Some(_), Delta::Signature(signature)) => Part {
                 thought: Some(true),
@@ -167,14 +190,16 @@ impl Writer {
     }
 
     fn close(&mut self, key: (u32, u32), out: &mut Vec<u8>) {
-        if let Some(Open::Call { id, name, signature, arguments: held }) = self.open.remove(&key) {
-            self.held_bytes = self.held_bytes.saturating_sub(held.len());
+        if let Some(Open::Call(call)) = self.open.remove(&key) {
+            self.held_bytes = self.held_bytes.saturating_sub(call.bytes());
+            let OpenCall { id, name, signature, arguments: held } = call;
+            let held = held.text();
             // Line breaks between JSON tokens would end the line of an event.
             let line = held.replace(['\n', '\r'], " ");
             let function_call = FunctionCall {
                 id: Some(Text::from(id)).filter(|id| !id.is_empty()),
                 name: Some(Text::from(name)),
-                args: Some(object(&line).unwrap_or_else(|| arguments(&held))),
+                args: Some(object(&line).unwrap_or_else(|| arguments(held))),
                 ..FunctionCall::default()
             };
             let part = Part {
@@ -240,5 +265,13 @@ impl Writer {
         if self.framing == Framing::Array {
             out.extend_from_slice(b"]");
         }
+    }
+}
+
+impl OpenCall {
+    /// What it holds.
+    fn bytes(&self) -> usize {
+        let signature = self.signature.as_ref().map_or(0, String::len);
+        self.id.len() + self.name.len() + signature + self.arguments.text().len()
     }
 }

@@ -98,9 +98,12 @@ impl From<&Error> for Fault {
 
 const fn class_of(kind: Kind) -> Class {
     match kind {
-        Kind::Unauthenticated | Kind::InvalidKey | Kind::KeyExpired | Kind::KeyDisabled => {
-            Class::Authentication
-        }
+        Kind::Unauthenticated
+        | Kind::InvalidKey
+        | Kind::KeyExpired
+        | Kind::KeyDisabled
+        | Kind::InvalidToken
+        | Kind::TokenExpired => Class::Authentication,
         Kind::NotFound | Kind::UnknownModel | Kind::ContextNotFound => Class::NotFound,
         Kind::BodyTooLarge | Kind::ContextLimit => Class::TooLarge,
         Kind::MethodNotAllowed
@@ -118,8 +121,8 @@ const fn class_of(kind: Kind) -> Class {
         | Kind::UnsupportedOperation
         | Kind::Untranslatable
         | Kind::ClientGone => Class::InvalidRequest,
-        Kind::ContextStore => Class::Overloaded,
-        Kind::Unpriced => Class::Permission,
+        Kind::ContextStore | Kind::TokenKeysUnavailable => Class::Overloaded,
+        Kind::TokenNotPermitted | Kind::Unpriced => Class::Permission,
         Kind::BudgetExceeded => Class::Billing,
         Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => Class::RateLimit,
         Kind::UpstreamTimeout => Class::Timeout,
@@ -127,6 +130,7 @@ const fn class_of(kind: Kind) -> Class {
         | Kind::UpstreamBroken
         | Kind::UpstreamCredential
         | Kind::CredentialUnavailable
+        | Kind::QuotaUnavailable
         | Kind::UpstreamStatus
         | Kind::Internal => Class::Server,
     }

@@ -18,6 +18,10 @@ pub const BLOCKS_MAX: u32 = 1024;
 /// The most choices of one stream (OpenAI's limit of `n`).
 pub const CHOICES_MAX: u32 = 128;
 
+/// The longest id of an answer, and name of its model, that is taken over, in bytes: some dialects
+/// repeat both in every event.
+pub const NAME_BYTES_MAX: usize = 256;
+
 /// What happens in a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event<'a> {
@@ -126,6 +130,39 @@ pub enum Running {
     Thinking,
     /// A refusal.
     Refusal,
+}
+
+impl Event<'_> {
+    /// The event without names that are too long: the gateway's own stand then.
+    pub fn shortly_named(self) -> Self {
+        let short = |name: &Text<'_>| name.len() <= NAME_BYTES_MAX;
+        match self {
+            Event::Start { id, model, usage } => {
+                Event::Start { id: id.filter(short), model: model.filter(short), usage }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Text that has to be held until its block is complete, with little room left over: it stays for as
+/// long as the stream goes on.
+#[derive(Debug, Default)]
+pub struct Held(String);
+
+impl Held {
+    /// The text so far.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Adds to it. It grows by an eighth and not, as a `String` would, to twice its size.
+    pub fn push(&mut self, text: &str) {
+        if self.0.capacity() - self.0.len() < text.len() {
+            self.0.reserve_exact(text.len() + (self.0.len() / 8).max(64));
+        }
+        self.0.push_str(text);
+    }
 }
 
 impl Blocks {

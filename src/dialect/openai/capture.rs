@@ -186,6 +186,8 @@ struct CallPiece<'a> {
     kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
     function: Option<FunctionPiece<'a>>,
+    #[serde(borrow)]
+    extra_content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -216,6 +218,9 @@ struct Call {
     #[serde(rename = "type")]
     kind: String,
     function: Function,
+    /// Gemini's proof of the thought that led here, without which it refuses the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<Box<RawValue>>,
 }
 
 #[derive(Default, Serialize)]
@@ -275,6 +280,10 @@ impl Parts {
             self.calls.resize_with(piece.index + 1, Call::default);
         }
         let Some(call) = self.calls.get_mut(piece.index) else { return };
+        if let Some(extra) = piece.extra_content.filter(|extra| extra.get() != "null") {
+            self.bytes += extra.get().len();
+            call.extra_content = Some(extra.to_owned());
+        }
         let (name, arguments) = match piece.function {
             Some(function) => (function.name, function.arguments),
             None => (None, None),

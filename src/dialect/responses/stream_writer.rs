@@ -5,22 +5,20 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{
-    annotation, call_item, item_id, message_item, reasoning_item, refusal_part, status_of,
-    text_part,
-};
-use super::event::{ErrorEvent, Failure, Message, Nothing, Repeated, Snapshot};
-use super::wire::{Annotation, Incomplete, Item, Part, Usage};
+use super::answer::{annotation, item_id, status_of};
+use super::block::{Kind, Open, owned};
+use super::event::{ErrorEvent, Failure, Message, Repeated, Snapshot};
+use super::wire::{Incomplete, Usage};
 use crate::dialect::chat::error;
 use crate::dialect::ir::answer::Finish;
 use crate::dialect::ir::fault::{Class, Fault};
 use crate::dialect::ir::loss::{Feature, Losses};
-use crate::dialect::ir::stream::{Block, Delta, Event};
-use crate::dialect::ir::wire::{Json, Text, to_raw};
-use crate::dialect::ir::{Call, Dialect, Reply, Signature};
+use crate::dialect::ir::stream::{Block, Delta, Event, Held};
+use crate::dialect::ir::wire::{Json, Text};
+use crate::dialect::ir::{Reply, Signature};
 use crate::types::TokenUsage;
 
-/// The most bytes of one answer.
+/// The most bytes of one answer: of its texts, arguments, names, signatures and citations.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// Writes one stream.
@@ -36,25 +34,6 @@ pub struct Writer {
     open: BTreeMap<u32, Open>,
     done: BTreeMap<u32, Json<'static>>,
     held_bytes: usize,
-}
-
-/// An open block: an item that is not yet done.
-#[derive(Debug)]
-struct Open {
-    index: u32,
-    id: Text<'static>,
-    kind: Kind,
-    text: String,
-    annotations: Vec<Annotation<'static>>,
-    signature: Option<Signature<'static>>,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Text,
-    Refusal,
-    Thinking,
-    Call { id: String, name: String },
 }
 
 impl Writer {
@@ -84,7 +63,9 @@ impl Writer {
     ) -> Result<(), Fault> {
         match event {
             Event::Start { id, model, .. } => self.start(id.as_deref(), model.as_deref(), out),
-            Event::Open { choice: 0, block, kind } => self.open(*block, kind, losses, out),
+            Event::Open { choice: 0, block, kind } => {
+                return self.open(*block, kind, losses, out);
+            }
             Event::Delta { choice: 0, block, delta } => {
                 return self.delta(*block, delta, losses, out);
             }
@@ -131,16 +112,35 @@ impl Writer {
         }
     }
 
-    fn open(&mut self, block: u32, kind: &Block<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
+    /// Counts bytes that are held to the end, and refuses those over the limit.
+    fn hold(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.held_bytes = self.held_bytes.saturating_add(bytes);
+        if self.held_bytes > ANSWER_BYTES_MAX {
+            return Err(Fault::new(502, "the answer is too long to be passed on"));
+        }
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        block: u32,
+        kind: &Block<'_>,
+        losses: &mut Losses,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
         let (kind, name) = match kind {
             Block::Text => (Kind::Text, "msg"),
             Block::Refusal => (Kind::Refusal, "msg"),
             Block::Thinking => (Kind::Thinking, "rs"),
-            Block::Redacted(_) => return losses.feature(Feature::AnswerRedactedThinking),
+            Block::Redacted(_) => {
+                losses.feature(Feature::AnswerRedactedThinking);
+                return Ok(());
+            }
             Block::Call { id, name, signature } => {
                 if let Some(signature) = signature {
-                    self.signed_thought(signature, out);
+                    self.signed_thought(signature, out)?;
                 }
+                self.hold(id.len() + name.len())?;
                 (Kind::Call { id: id.to_string(), name: name.to_string() }, "fc")
             }
         };
@@ -151,22 +151,29 @@ impl Writer {
             self.tell("response.content_part.added", Message { part, ..open.place() }, out);
         }
         self.open.insert(block, open);
+        Ok(())
     }
 
     /// A call has no place for a signature here; an empty thought before it has.
-    fn signed_thought(&mut self, signature: &Signature<'_>, out: &mut Vec<u8>) {
+    fn signed_thought(
+        &mut self,
+        signature: &Signature<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        self.hold(signature.data.len())?;
         let mut open = self.begin(Kind::Thinking, "rs");
         self.tell_item("response.output_item.added", &open, "in_progress", out);
         open.signature = Some(owned(signature));
         let item = self.tell_item("response.output_item.done", &open, "completed", out);
         self.done.insert(open.index, item);
+        Ok(())
     }
 
     fn begin(&mut self, kind: Kind, name: &str) -> Open {
         let index = self.next;
         self.next += 1;
         let id = item_id(name, &self.id, index as usize);
-        let (text, annotations) = (String::new(), Vec::new());
+        let (text, annotations) = (Held::default(), Vec::new());
         Open { index, id, kind, text, annotations, signature: None }
     }
 
@@ -180,23 +187,24 @@ impl Writer {
         let Some(mut open) = self.open.remove(&block) else { return Ok(()) };
         match delta {
             Delta::Text(text) => {
-                self.held_bytes = self.held_bytes.saturating_add(text.len());
-                if self.held_bytes > ANSWER_BYTES_MAX {
-                    return Err(Fault::new(502, "the answer is too long to be passed on"));
-                }
-                if open.text.is_empty() && matches!(open.kind, Kind::Thinking) {
+                self.hold(text.len())?;
+                if open.text.text().is_empty() && matches!(open.kind, Kind::Thinking) {
                     let part = Some(open.part());
                     let message = Message { part, ..open.place() };
                     self.tell("response.reasoning_summary_part.added", message, out);
                 }
-                open.text.push_str(text);
+                open.text.push(text);
                 let (delta, logprobs) = (Some(&**text), open.logprobs());
                 self.tell(open.delta_name(), Message { delta, logprobs, ..open.place() }, out);
             }
-            Delta::Signature(signature) => open.signature = Some(owned(signature)),
+            Delta::Signature(signature) => {
+                self.hold(signature.data.len())?;
+                open.signature = Some(owned(signature));
+            }
             Delta::Citation(cited) => {
                 if let Some(cited) = annotation(cited, losses) {
-                    let cited = kept(cited);
+                    let cited = cited.kept();
+                    self.hold(cited.bytes())?;
                     let message = Message {
                         annotation_index: Some(open.annotations.len()),
                         annotation: Some(&cited),
@@ -213,7 +221,7 @@ impl Writer {
 
     fn close(&mut self, block: u32, out: &mut Vec<u8>) {
         let Some(open) = self.open.remove(&block) else { return };
-        let text = Some(open.text.as_str());
+        let text = Some(open.text.text());
         let (place, part) = (open.place(), Some(open.part()));
         match &open.kind {
             Kind::Text => {
@@ -226,7 +234,7 @@ impl Writer {
                 self.tell("response.refusal.done", Message { refusal, ..open.place() }, out);
                 self.tell("response.content_part.done", Message { part, ..place }, out);
             }
-            Kind::Thinking if open.text.is_empty() => {}
+            Kind::Thinking if open.text.text().is_empty() => {}
             Kind::Thinking => {
                 let message = Message { text, ..open.place() };
                 self.tell("response.reasoning_summary_text.done", message, out);
@@ -291,90 +299,5 @@ impl Writer {
     fn tell(&mut self, r#type: &'static str, message: Message<'_>, out: &mut Vec<u8>) {
         Message { r#type, sequence_number: self.sequence, ..message }.append(out);
         self.sequence += 1;
-    }
-}
-
-impl Open {
-    const fn delta_name(&self) -> &'static str {
-        match self.kind {
-            Kind::Text => "response.output_text.delta",
-            Kind::Refusal => "response.refusal.delta",
-            Kind::Thinking => "response.reasoning_summary_text.delta",
-            Kind::Call { .. } => "response.function_call_arguments.delta",
-        }
-    }
-
-    /// What stands for log-probabilities in the events of a text.
-    fn logprobs(&self) -> Option<Nothing> {
-        matches!(self.kind, Kind::Text).then_some([])
-    }
-
-    /// Where in the answer this block's events belong.
-    fn place(&self) -> Message<'_> {
-        let (content_index, summary_index) = match self.kind {
-            Kind::Text | Kind::Refusal => (Some(0), None),
-            Kind::Thinking => (None, Some(0)),
-            Kind::Call { .. } => (None, None),
-        };
-        let (item_id, output_index) = (Some(&*self.id), Some(self.index));
-        Message { item_id, output_index, content_index, summary_index, ..Message::default() }
-    }
-
-    /// The one part of a message or of a thought, as far as it is known.
-    fn part(&self) -> Part<'_> {
-        let text = Text::from(self.text.as_str());
-        match self.kind {
-            Kind::Refusal => refusal_part(text),
-            Kind::Thinking => {
-                Part { r#type: Text::from("summary_text"), text: Some(text), ..Part::default() }
-            }
-            Kind::Text | Kind::Call { .. } => {
-                text_part(text, self.annotations.iter().map(Annotation::view).collect())
-            }
-        }
-    }
-
-    fn item(&self, status: &'static str) -> Json<'static> {
-        let begun = status == "in_progress";
-        let item = match &self.kind {
-            Kind::Text | Kind::Refusal => {
-                let parts = if begun { Vec::new() } else { vec![self.part()] };
-                message_item(self.id.view(), parts)
-            }
-            Kind::Thinking => reasoning_item(self.id.view(), &self.text, self.signature.as_ref()),
-            Kind::Call { id, name } => {
-                let call = Call {
-                    id: Text::from(id.as_str()),
-                    name: Text::from(name.as_str()),
-                    arguments: Text::from(self.text.as_str()),
-                    signature: None,
-                };
-                return to_raw(&with_status(call_item(self.id.view(), &call), status));
-            }
-        };
-        to_raw(&with_status(item, status))
-    }
-}
-
-fn with_status<'a>(item: Item<'a>, status: &'static str) -> Item<'a> {
-    let status = item.status.as_ref().map(|_| Text::from(status));
-    Item { status, ..item }
-}
-
-/// A signature that outlives its event. What is not this dialect's own is tagged already.
-fn owned(signature: &Signature<'_>) -> Signature<'static> {
-    let data = Text::from(signature.written(Dialect::Responses).into_owned());
-    Signature { origin: Dialect::Responses, data }
-}
-
-/// An annotation that outlives its event.
-fn kept(cited: Annotation<'_>) -> Annotation<'static> {
-    let own = |text: Text<'_>| Text::from(text.into_string());
-    Annotation {
-        r#type: own(cited.r#type),
-        url: cited.url.map(own),
-        title: cited.title.map(own),
-        start_index: cited.start_index,
-        end_index: cited.end_index,
     }
 }

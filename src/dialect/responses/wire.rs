@@ -136,6 +136,23 @@ pub struct Annotation<'a> {
 }
 
 impl Annotation<'_> {
+    /// An annotation that outlives its event.
+    pub fn kept(self) -> Annotation<'static> {
+        let own = |text: Text<'_>| Text::from(text.into_string());
+        Annotation {
+            r#type: own(self.r#type),
+            url: self.url.map(own),
+            title: self.title.map(own),
+            start_index: self.start_index,
+            end_index: self.end_index,
+        }
+    }
+
+    /// The length of its texts.
+    pub fn bytes(&self) -> usize {
+        [&self.url, &self.title].into_iter().flatten().map(|text| text.len()).sum()
+    }
+
     /// A view that lives no longer than this one.
     pub fn view(&self) -> Annotation<'_> {
         Annotation {

@@ -142,13 +142,14 @@ impl StreamTranslator {
         let mut written = Losses::like(&self.losses);
         let mut refused = None;
         let mut sink = |event: Event<'_>| {
+            let event = event.shortly_named();
             if let Event::Usage(tokens) | Event::Start { usage: Some(tokens), .. } = &event {
                 *usage = Some(*tokens);
             }
             if refused.is_none() {
                 refused = writer.event(&event, &mut written, out).err();
             }
-            if event == Event::End {
+            if matches!(event, Event::End) {
                 *state = State::Ended;
             }
         };
@@ -211,5 +212,117 @@ impl Writer {
             Writer::Responses(writer) => return writer.event(event, losses, out),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Step, StreamOptions, StreamTranslator};
+    use crate::dialect::gemini::stream_writer::Framing;
+    use crate::dialect::ir::{Dialect, Reply};
+    use serde_json::{Value, json};
+
+    /// Whether a stream whose blocks begin and go on like this is refused before its hundredth event.
+    fn refused(from: Dialect, to: Dialect, event: impl Fn(u32) -> Value) -> bool {
+        let reply = Reply { id: "reply-1", created: 1, model: "demo" };
+        let options = StreamOptions { reply, include_usage: true, framing: Framing::Sse };
+        let mut translator = StreamTranslator::new(from, to, &options);
+        (0..100).any(|place| {
+            let mut out = Vec::new();
+            let step = translator.event(event(place).to_string().as_bytes(), &mut out);
+            matches!(step, Step::Failed(fault) if fault.message.contains("too long"))
+        })
+    }
+
+    /// A chunk of Chat that begins, or goes on with, a call.
+    fn call(place: u32, call: &Value) -> Value {
+        let mut call = call.clone();
+        call["index"] = json!(place);
+        json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
+    }
+
+    #[test]
+    fn what_is_held_for_a_client_is_limited_in_all_of_its_parts() {
+        let long = "x".repeat(100_000);
+        let named = json!({"id": "a", "function": {"name": long, "arguments": ""}});
+        let known = json!({"id": long, "function": {"name": "f", "arguments": ""}});
+        let signed = json!({
+            "id": "a", "function": {"name": "f", "arguments": "{}"},
+            "extra_content": {"google": {"thought_signature": long}},
+        });
+        let filled = json!({"function": {"arguments": long}});
+        for to in [Dialect::Responses, Dialect::Gemini] {
+            for part in [&named, &known, &signed] {
+                assert!(refused(Dialect::Chat, to, |place| call(place, part)), "{to:?}");
+            }
+            let begun = json!({"id": "a", "function": {"name": "f"}});
+            let same_call = |place| call(0, if place == 0 { &begun } else { &filled });
+            assert!(refused(Dialect::Chat, to, same_call), "{to:?}");
+        }
+        let text = |_| json!({"choices": [{"index": 0, "delta": {"content": long}}]});
+        assert!(refused(Dialect::Chat, Dialect::Responses, text));
+        assert!(!refused(Dialect::Chat, Dialect::Gemini, text), "texts are not held");
+        assert!(!refused(Dialect::Chat, Dialect::Anthropic, |place| call(place, &filled)));
+        let cited = |_| {
+            let citation =
+                json!({"type": "url_citation", "url_citation": {"url": long, "title": "t"}});
+            json!({"choices": [{"index": 0, "delta": {"annotations": [citation]}}]})
+        };
+        assert!(refused(Dialect::Chat, Dialect::Responses, cited));
+    }
+
+    #[test]
+    fn a_name_that_every_event_would_repeat_is_short() {
+        let chunk =
+            json!({"id": "x".repeat(300), "model": "y".repeat(300), "choices": [{"index": 0}]});
+        for to in Dialect::ALL {
+            let reply = Reply { id: "reply-1", created: 1, model: "demo" };
+            let options = StreamOptions { reply, include_usage: true, framing: Framing::Sse };
+            let mut translator = StreamTranslator::new(Dialect::Chat, to, &options);
+            let mut out = Vec::new();
+            translator.event(chunk.to_string().as_bytes(), &mut out);
+            translator.event(b"[DONE]", &mut out);
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains("reply-1") && text.contains("demo"), "{to:?}: {text}");
+            assert!(!text.contains("xxx") && !text.contains("yyy"), "{to:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn arguments_that_come_with_a_calls_beginning_are_told_once() {
+        for (input, pieces, expected) in [
+            (json!({}), &[r#"{"a""#, ":1}"][..], r#"{"a":1}"#),
+            (json!({"a": 1}), &[], r#"{"a":1}"#),
+            (json!({"a": 1}), &[r#"{"a":1}"#], r#"{"a":1}"#),
+            (json!(""), &[r#"{"a":1}"#], r#"{"a":1}"#),
+            (json!({}), &[], "{}"),
+            (json!(null), &[], "{}"),
+        ] {
+            let block = json!({"type": "tool_use", "id": "a", "name": "f", "input": input});
+            let mut events =
+                vec![json!({"type": "content_block_start", "index": 0, "content_block": block})];
+            events.extend(pieces.iter().map(|piece| {
+                let delta = json!({"type": "input_json_delta", "partial_json": piece});
+                json!({"type": "content_block_delta", "index": 0, "delta": delta})
+            }));
+            events.push(json!({"type": "content_block_stop", "index": 0}));
+            assert_eq!(told(&events), expected, "{input} {pieces:?}");
+        }
+    }
+
+    /// The arguments that a client of Chat gets for events of Messages.
+    fn told(events: &[Value]) -> String {
+        let reply = Reply { id: "reply-1", created: 1, model: "demo" };
+        let options = StreamOptions { reply, include_usage: true, framing: Framing::Sse };
+        let mut translator = StreamTranslator::new(Dialect::Anthropic, Dialect::Chat, &options);
+        let mut out = Vec::new();
+        for event in events {
+            translator.event(event.to_string().as_bytes(), &mut out);
+        }
+        let text = String::from_utf8(out).unwrap();
+        let chunks = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let chunks = chunks.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let piece = "/choices/0/delta/tool_calls/0/function/arguments";
+        chunks.filter_map(|chunk| chunk.pointer(piece)?.as_str().map(str::to_owned)).collect()
     }
 }

@@ -16,6 +16,8 @@ use crate::mock::refusal::Refusal;
 pub(super) struct Body<'a> {
     #[serde(borrow)]
     model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    anthropic_version: Option<Cow<'a, str>>,
     pub(super) max_tokens: Option<usize>,
     #[serde(borrow)]
     messages: Option<Vec<Message<'a>>>,
@@ -110,9 +112,17 @@ impl Settings for Body<'_> {
 }
 
 impl<'a> Body<'a> {
-    /// The model's name as it stands in the body, quotes included.
-    pub(super) fn model(&self) -> Result<&'a str, Refusal> {
-        model_name(self.model)
+    /// The model's name as JSON, quotes included: that of the body, or on Vertex AI that of the path, where
+    /// the body has Anthropic's version in its place.
+    pub(super) fn model(&self, on_vertex: Option<&str>) -> Result<Cow<'a, str>, Refusal> {
+        let Some(name) = on_vertex else { return model_name(self.model).map(Cow::Borrowed) };
+        if self.model.is_some() {
+            return Err(Refusal::bad("The model stands in the path.").param("model"));
+        }
+        if self.anthropic_version.as_deref() != Some("vertex-2023-10-16") {
+            return Err(Refusal::missing("anthropic_version"));
+        }
+        Ok(Cow::Owned(Value::from(name).to_string()))
     }
 
     pub(super) fn messages(&self) -> Result<&[Message<'a>], Refusal> {

@@ -16,6 +16,8 @@ pub struct AdmissionMetrics {
     warned: Counts<{ Scope::KINDS.len() * PERIODS.len() }>,
     /// Requests that the journal could not take.
     unwritten: Counts<1>,
+    /// Exchanges of leases that failed, and that went well.
+    exchanged: Counts<2>,
     budgets: Mutex<Vec<(Scope, Spent)>>,
 }
 
@@ -33,6 +35,11 @@ impl AdmissionMetrics {
     /// Counts requests that the usage journal does not have.
     pub fn unwritten(&self, requests: u64) {
         self.unwritten.add(0, requests);
+    }
+
+    /// Counts an exchange of leases with the server that several gateways share.
+    pub fn exchanged(&self, went_well: bool) {
+        self.exchanged.add(usize::from(went_well), 1);
     }
 
     /// Says how budgets stand; called when metrics are asked for.
@@ -68,6 +75,14 @@ impl AdmissionMetrics {
         );
         unwritten.sample(&[], self.unwritten.get(0));
         page.add(unwritten);
+        let mut exchanged = Family::counter(
+            "tollgate_quota_exchanges_total",
+            "Exchanges of leases with the Valkey that several gateways share.",
+        );
+        for (index, result) in ["failed", "ok"].into_iter().enumerate() {
+            exchanged.nonzero(&[("result", result)], self.exchanged.get(index));
+        }
+        page.add(exchanged);
     }
 
     fn budgets(&self, page: &mut Page) {

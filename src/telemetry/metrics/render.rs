@@ -7,7 +7,9 @@ use prometheus::proto::MetricFamily;
 
 use super::cells::{OVERHEAD_BOUNDS, REQUEST_BOUNDS, distribution, sum};
 use super::page::{Family, Page};
-use super::{AliasMetrics, EndpointMetrics, Handles, Metrics, TargetMetrics, credential, slots};
+use super::{
+    AliasMetrics, EndpointMetrics, Handles, Metrics, TargetMetrics, credential, issuer, slots,
+};
 use crate::error::Kind;
 
 /// Every family that has a sample.
@@ -22,6 +24,7 @@ pub(super) fn families(metrics: &Metrics) -> Vec<MetricFamily> {
         attempts(&mut page, &handles);
         endpoints(&mut page, &handles);
         credential::families(&mut page, handles.credentials.values().map(AsRef::as_ref));
+        issuer::families(&mut page, handles.issuers.values().map(AsRef::as_ref));
     }
     metrics.contexts.families(&mut page);
     // CPU, memory, descriptors, threads.

@@ -9,6 +9,15 @@ use crate::types::Operation;
 use crate::upstream::Ejection;
 use crate::usage::Outcome;
 
+/// Why a line is missing from the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostLine {
+    /// The writer did not keep up, or had been closed.
+    QueueFull,
+    /// The file did not take it.
+    WriteFailed,
+}
+
 /// `operation`: the path's, and none for a path that is not served.
 pub(super) const OPERATIONS: usize = Operation::ALL.len() + 1;
 

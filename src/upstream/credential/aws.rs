@@ -16,15 +16,15 @@ use crate::types::Secret;
 /// How long a session at the metadata service lasts, in seconds: one is opened for each fetch.
 const SESSION_SECONDS: &str = "60";
 
-/// What both services answer.
+/// What these services answer.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Keys {
-    access_key_id: String,
-    secret_access_key: String,
-    token: String,
+pub(super) struct Keys {
+    pub(super) access_key_id: String,
+    pub(super) secret_access_key: String,
+    pub(super) token: String,
     /// RFC 3339.
-    expiration: String,
+    pub(super) expiration: String,
 }
 
 /// Keys that the configuration gave.
@@ -44,11 +44,7 @@ pub(super) async fn from_container(
     request = match token {
         None => request,
         Some(ContainerToken::Value(value)) => request.header(AUTHORIZATION, value.expose()),
-        Some(ContainerToken::File(path)) => {
-            let text = tokio::fs::read_to_string(path).await;
-            let text = text.map_err(|why| format!("`{}` cannot be read: {why}", path.display()))?;
-            request.header(AUTHORIZATION, text.trim())
-        }
+        Some(ContainerToken::File(path)) => request.header(AUTHORIZATION, fetch::file(path).await?),
     };
     fresh(fetch::json(request).await?)
 }
@@ -66,7 +62,8 @@ pub(super) async fn from_instance(url: &str, client: &Client) -> Result<Fresh, W
     fresh(fetch::json(ask(&format!("{roles}{role}"))).await?)
 }
 
-fn fresh(keys: Keys) -> Result<Fresh, Why> {
+/// Keys that hold for as long as the service says.
+pub(super) fn fresh(keys: Keys) -> Result<Fresh, Why> {
     let Keys { access_key_id, secret_access_key, token, expiration } = keys;
     let expiration = DateTime::parse_from_rfc3339(&expiration);
     let expiration = expiration.map_err(|why| format!("`Expiration` is no date: {why}"))?;

@@ -2,6 +2,7 @@
 //!
 //! What is said of a failure never holds a credential: no body is repeated but the error that OAuth defines.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Grant, LiveCredential, aws, google, oauth};
+use super::{Grant, LiveCredential, aws, google, oauth, sts};
 use crate::config::snapshot::credential::{AwsKeys, Credential};
 use crate::error::excerpt;
 
@@ -69,9 +70,11 @@ impl LiveCredential {
         match &*self.source {
             Credential::Google(account) => google::fetch(account, client).await,
             Credential::Azure(app) => oauth::client_credentials(app, client).await,
+            Credential::Metadata(service) => oauth::metadata(service, client).await,
             Credential::Aws(AwsKeys::Fixed { id, secret, session }) => {
                 Ok(aws::fixed(id, secret, session.as_ref()))
             }
+            Credential::Aws(AwsKeys::Role(role)) => sts::assume(role, client).await,
             Credential::Aws(AwsKeys::Container { url, authorization }) => {
                 aws::from_container(url, authorization.as_ref(), client).await
             }
@@ -93,6 +96,13 @@ pub async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Why
     // What the parser says may quote a credential.
     let parse = |body: Vec<u8>| serde_json::from_slice(&body).ok();
     parse(bytes(request).await?).ok_or_else(|| "the answer is not what it should be".into())
+}
+
+/// The text of a file with a token that its platform changes while the process runs.
+pub(super) async fn file(path: &Path) -> Result<String, Why> {
+    let text = tokio::fs::read_to_string(path).await;
+    let text = text.map_err(|why| format!("`{}` cannot be read: {why}", path.display()))?;
+    Ok(text.trim().to_owned())
 }
 
 /// Sends a request whose answer is text.

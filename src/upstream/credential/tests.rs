@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::fetch::Fresh;
 use super::keeper::keep;
 use super::{Authorization, Credential, Grant, LiveCredential, ToSign, google, sigv4};
-use crate::config::snapshot::credential::{AwsKeys, AzureClient, GoogleAccount};
+use crate::config::snapshot::credential::{AwsKeys, AzureClient, AzureProof, GoogleAccount};
 use crate::telemetry::metrics::Metrics;
 use crate::types::Secret;
 
@@ -33,7 +33,7 @@ fn azure(secret: &str) -> Credential {
     Credential::Azure(AzureClient {
         token_url: "http://127.0.0.1:1/".into(),
         client_id: "app".into(),
-        client_secret: Secret::from(secret.to_owned()),
+        proof: AzureProof::Secret(Secret::from(secret.to_owned())),
         scope: "all".into(),
     })
 }

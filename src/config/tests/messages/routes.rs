@@ -47,6 +47,44 @@ fn credentials_that_are_fetched() {
 }
 
 #[test]
+fn credentials_of_workloads() {
+    check_provider(&[
+        (
+            "credential: {google: {url: here}}",
+            "3:32: providers.p.credential.google.url: is not the address of a web service, such as `https://login.microsoftonline.com`",
+        ),
+        (
+            "credential: {azure: {from: secret, tenant: t, client_id: c}}",
+            "3:25: providers.p.credential.azure: must have `client_secret`",
+        ),
+        (
+            "credential: {azure: {from: workload, tenant: t, client_id: c}}",
+            "3:25: providers.p.credential.azure: must have `token_file`, or the environment `AZURE_FEDERATED_TOKEN_FILE`",
+        ),
+        (
+            "credential: {azure: {client_id: c, token_file: x}}",
+            "3:25: providers.p.credential.azure: must have `tenant`, or the environment `AZURE_TENANT_ID`",
+        ),
+        (
+            "credential: {azure: {url: here}}",
+            "3:31: providers.p.credential.azure.url: is not the address of a web service, such as `https://login.microsoftonline.com`",
+        ),
+        (
+            "credential: {aws: {from: web_identity, region: r}}",
+            "3:23: providers.p.credential.aws: there is no token of a web identity: set `token_file` (`AWS_WEB_IDENTITY_TOKEN_FILE`)",
+        ),
+        (
+            "credential: {aws: {token_file: x, region: r}}",
+            "3:23: providers.p.credential.aws: a web identity needs a role: set `role` (`AWS_ROLE_ARN`)",
+        ),
+        (
+            "credential: {aws: {token_file: x, role: r, region: r, url: here}}",
+            "3:23: providers.p.credential.aws: the token service is not the address of a web service, such as `https://login.microsoftonline.com`",
+        ),
+    ]);
+}
+
+#[test]
 fn dialects_and_platforms() {
     check_provider(&[
         (

@@ -3,10 +3,11 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{Settings, Valkey};
+use super::Valkey;
 use crate::context::store::tests::{KEEP, entry, key, suite};
 use crate::context::store::{Failure, Keep, Limit, Store};
 use crate::types::Version;
+use crate::valkey::Settings;
 
 /// A server in a directory of its own, reached over a socket there: no port is taken.
 pub struct Server {
@@ -34,9 +35,8 @@ impl Server {
             url: format!("redis+unix://{}", socket.display()),
             prefix: prefix.to_owned(),
             timeout: Duration::from_secs(10),
-            lease: Duration::from_secs(60),
         };
-        Valkey::new(settings).unwrap()
+        Valkey::new(settings, Duration::from_secs(60)).unwrap()
     }
 
     /// Returns once it can be reached.
@@ -106,9 +106,8 @@ async fn a_server_that_is_not_there_is_told_of() {
         url: format!("redis+unix://{}", directory.path().join("socket").display()),
         prefix: "x".to_owned(),
         timeout: Duration::from_millis(100),
-        lease: Duration::from_secs(1),
     };
-    let store = Valkey::new(settings).unwrap();
+    let store = Valkey::new(settings, Duration::from_secs(1)).unwrap();
     let read = store.read(&key("t", "a"), 0).await;
     assert!(matches!(read, Err(Failure::Unavailable(_))), "{read:?}");
     assert!(matches!(

@@ -1,0 +1,62 @@
+//! What several gateways share: the server, and how limits hold across them.
+
+use super::limits::{millis, within};
+use super::{Surroundings, secret};
+use crate::config::raw::SecretRef;
+use crate::config::raw::valkey as raw;
+use crate::config::snapshot::valkey::{Quotas, Valkey};
+use crate::config::spot::Spot;
+use crate::types::Secret;
+
+/// How an address of Valkey begins.
+const SCHEMES: [&str; 5] = ["redis", "rediss", "valkey", "valkeys", "redis+unix"];
+
+/// Reads the `valkey` part.
+pub(super) fn valkey(
+    raw: &raw::Valkey,
+    spot: &Spot<'_>,
+    around: &Surroundings<'_>,
+) -> Option<Valkey> {
+    let timeout = millis(raw.timeout_ms, 2000, &spot.key("timeout_ms"));
+    let prefix = prefix(raw.prefix.as_deref(), &spot.key("prefix"));
+    let Some(url) = &raw.url else {
+        for (name, is_there) in
+            [("prefix", raw.prefix.is_some()), ("timeout_ms", raw.timeout_ms.is_some())]
+        {
+            if is_there {
+                spot.key(name).refuse("has no effect without `url`");
+            }
+        }
+        return None;
+    };
+    Some(Valkey { url: self::url(url, &spot.key("url"), around), prefix, timeout })
+}
+
+/// Reads the `quotas` part.
+pub(super) fn quotas(raw: &raw::Quotas, spot: &Spot<'_>) -> Quotas {
+    let or = Quotas::default();
+    let place = spot.key("lease_percent");
+    let lease = spot.key("lease_ms");
+    Quotas {
+        lease_percent: within(raw.lease_percent, or.lease_percent, 0..=100, &place),
+        lease: millis(raw.lease_ms, 5000, &lease),
+        allows_when_down: raw.valkey_down == raw::ValkeyDown::Allow,
+    }
+}
+
+/// An address of Valkey.
+pub(super) fn url(raw: &SecretRef, spot: &Spot<'_>, around: &Surroundings<'_>) -> Secret {
+    let url = secret::secret(raw, spot, around).unwrap_or_else(|| String::new().into());
+    let scheme = url.expose().split(':').next().unwrap_or_default();
+    if !url.expose().is_empty() && !SCHEMES.contains(&scheme) {
+        spot.refuse("is no address of Valkey, such as `redis://127.0.0.1:6379/0`");
+    }
+    url
+}
+
+/// What every key begins with.
+pub(super) fn prefix(raw: Option<&str>, spot: &Spot<'_>) -> Box<str> {
+    let prefix = raw.unwrap_or("tollgate");
+    super::name(prefix, spot);
+    prefix.into()
+}
