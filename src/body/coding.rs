@@ -117,13 +117,12 @@ impl Coding {
                 writer.finish()
             }
             Self::Brotli => {
-                let reader = brotli::CompressorReader::new(
+                let mut reader = brotli::CompressorReader::new(
                     body,
                     CHUNK_BYTES,
                     BROTLI_QUALITY,
                     BROTLI_WINDOW_LOG,
                 );
-                let mut reader = reader;
                 let mut out = Vec::new();
                 reader.read_to_end(&mut out)?;
                 Ok(out)
@@ -172,7 +171,7 @@ mod tests {
         let huge = vec![0; 64 << 20];
         for coding in Coding::ALL {
             let bomb = coding.encode(&huge).unwrap();
-            assert!(bomb.len() < 100_000, "{coding:?}: {}", bomb.len());
+            assert!(bomb.len() < huge.len() / 100, "{coding:?}: {}", bomb.len());
             assert_eq!(coding.decode(&bomb, 1 << 20).unwrap_err().kind, Kind::BodyTooLarge);
             let half = bomb.get(..bomb.len() / 2).unwrap();
             assert_eq!(coding.decode(half, usize::MAX).unwrap_err().kind, Kind::InvalidBody);
