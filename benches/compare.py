@@ -78,6 +78,8 @@ def scenarios(folder):
                  CONNECTIONS // 8, tls=True),
         Scenario("stream, 20 chunks, asked for as Messages, served as Chat Completions",
                  [*stream, "--tokens", "20", "--path", "/v1/messages"], only=OURS),
+        Scenario("stream, 200 chunks, asked for as Messages, served as Chat Completions",
+                 [*stream, "--tokens", "200", "--path", "/v1/messages"], only=OURS),
         Scenario("chat, 64 KiB", ["--body-bytes", "65536", "--tokens", "20"], only=OURS),
         Scenario("turn of a context with 64 KiB of history", turns(folder),
                  only=OURS, contexts=(CONTEXTS, 65536)),
