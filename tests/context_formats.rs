@@ -52,6 +52,25 @@ async fn a_context_is_made_changed_and_read_in_message_pack() {
 }
 
 #[tokio::test]
+async fn a_context_is_read_in_protocol_buffers_whose_description_is_served() {
+    let (_model, gateway) = start().await;
+    let client = gateway.client();
+    // `Create {id: "c"}`
+    let request = client.request(Method::POST, LIST).header("content-type", "application/protobuf");
+    assert_eq!(Reply::from(request.body(vec![0x0a, 1, b'c'])).await.status, 201);
+    let request =
+        client.request(Method::GET, "/v1/contexts/c").header("accept", "application/protobuf");
+    let read = Reply::from(request).await;
+    assert_eq!(read.header("content-type"), "application/protobuf");
+    // `Context {id: "c", version: 1, …}`
+    assert_eq!(read.body.get(..5), Some(&[0x0a, 1, b'c', 0x10, 1][..]));
+    let told = support::client::Client::new(gateway.url())
+        .get("/.well-known/context-protocol.proto")
+        .await;
+    assert_eq!(told.text(), include_str!("../proto/context.proto"));
+}
+
+#[tokio::test]
 async fn bodies_are_read_and_answered_compressed() {
     let (model, gateway) = start().await;
     let client = gateway.client();
