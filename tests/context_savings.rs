@@ -1,0 +1,80 @@
+//! What a long conversation costs with contexts, beside one that is sent anew with each turn: bytes of the
+//! client and bytes upstream are counted, by OpenAI's client for Python.
+
+use std::process::Command;
+
+use serde_json::json;
+use support::answer;
+use support::conf::{KEY, serving};
+use support::tools::{python, root, run};
+use support::upstream::upstream;
+
+const TURNS: usize = 200;
+
+/// The conversation comes to three times as much and more.
+const WINDOW_TOKENS: u64 = 8000;
+
+/// A conversation as its client and its model server see it.
+struct Seen {
+    client_bytes: u64,
+    upstream_bytes: u64,
+    /// Turns whose prompt began with the whole prompt of the turn before.
+    stable: usize,
+}
+
+async fn converse(way: &str) -> Seen {
+    let model = upstream().await;
+    model.always(answer::json(&json!({
+        "id": "x", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {
+            "role": "assistant", "content": "It is on its way and will be with you soon. ".repeat(4),
+        }}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    })));
+    let gateway = serving(&[&model]).set("models.demo.window_tokens", WINDOW_TOKENS).start().await;
+    let mut command = Command::new(python("python"));
+    command.arg(root().join("tests/sdk/openai_turns.py"));
+    command.env("TOLLGATE_URL", gateway.url()).env("TOLLGATE_KEY", KEY);
+    command.env("TOLLGATE_WAY", way).env("TOLLGATE_TURNS", TURNS.to_string());
+    let said = tokio::task::spawn_blocking(move || run(&mut command, "")).await.expect("it ends");
+    let bytes = said.lines().find_map(|line| line.strip_prefix("client bytes: "));
+    let prompts: Vec<String> =
+        model.requests().iter().map(|request| prompt(&request.body)).collect();
+    assert_eq!(prompts.len(), TURNS);
+    Seen {
+        client_bytes: bytes.and_then(|bytes| bytes.parse().ok()).expect("a count"),
+        upstream_bytes: model.requests().iter().map(|request| request.body.len() as u64).sum(),
+        stable: prompts
+            .iter()
+            .zip(prompts.iter().skip(1))
+            .filter(|(a, b)| b.starts_with(*a))
+            .count(),
+    }
+}
+
+/// The text of the messages, as it stands, without the bracket that ends it.
+fn prompt(body: &[u8]) -> String {
+    let text = std::str::from_utf8(body).expect("JSON");
+    let (_, from) = text.split_once("\"messages\":").expect("messages");
+    let mut values =
+        serde_json::Deserializer::from_str(from).into_iter::<&serde_json::value::RawValue>();
+    let messages = values.next().expect("an array").expect("JSON").get();
+    messages.trim().trim_end_matches(']').to_owned()
+}
+
+#[tokio::test]
+async fn a_long_conversation_costs_its_client_what_is_new_and_its_upstream_a_stable_window() {
+    let (kept, resent) = (converse("contexts").await, converse("resend").await);
+    println!(
+        "{TURNS} turns: client {} bytes with contexts, {} without; upstream {} and {}; {} prompts stable",
+        kept.client_bytes,
+        resent.client_bytes,
+        kept.upstream_bytes,
+        resent.upstream_bytes,
+        kept.stable
+    );
+    assert!(kept.client_bytes * 100 < resent.client_bytes * 3, "{}", kept.client_bytes);
+    assert!(kept.upstream_bytes < resent.upstream_bytes / 2, "{}", kept.upstream_bytes);
+    // All but the first can be; where the window is cut, one is not.
+    assert!(kept.stable * 100 >= (TURNS - 1) * 95, "{} of {TURNS}", kept.stable);
+}
