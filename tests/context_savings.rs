@@ -1,6 +1,8 @@
 //! What a long conversation costs with contexts, beside one that is sent anew with each turn: bytes of the
 //! client and bytes upstream are counted, by OpenAI's client for Python.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::process::Command;
 
 use serde_json::json;
