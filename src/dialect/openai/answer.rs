@@ -5,12 +5,19 @@
 //! of other servers are read too. Figures that contradict each other never wrap: a part is at
 //! most its whole.
 
-use crate::dialect::members::{Member, Members};
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
 use crate::dialect::tap::ObjectTap;
 use crate::types::TokenUsage;
 
 /// The most bytes of a usage object. Real ones have some hundred.
 pub const USAGE_BYTES_MAX: usize = 16 * 1024;
+
+/// The largest count believed: whatever is larger is no count of tokens.
+const COUNT_MAX: f64 = 1e15;
 
 /// Reads the usage of a whole answer while its bytes pass by, wherever in the answer it stands.
 /// Of several objects that count tokens, the last is the answer's.
@@ -48,54 +55,184 @@ impl UsageTap {
     }
 }
 
-/// Reads a usage object as servers write it; `None` if it is none, or counts no tokens.
+/// Reads a usage object; `None` if it is none, or counts no tokens.
 pub fn read(object: &[u8]) -> Option<TokenUsage> {
-    let usage = Members::parse(object).ok()?;
-    let count = |name| count(&usage, name);
-    let total = count("total_tokens");
+    serde_json::from_slice::<Reported>(object).ok()?.usage()
+}
+
+/// A usage object as servers write it. What is no count is not there.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Reported {
+    prompt_tokens: Count,
+    completion_tokens: Count,
+    total_tokens: Count,
     // Images, transcriptions and Responses say `input_tokens` and `output_tokens`.
-    let prompt = count("prompt_tokens").or_else(|| count("input_tokens"));
-    let completion = count("completion_tokens").or_else(|| count("output_tokens"));
-    // Rerankers and some embedders report nothing but the total: all of it was read.
-    let prompt = match (prompt, completion) {
-        (None, None) => total?,
-        (prompt, _) => prompt.unwrap_or(0),
-    };
-    let completion = completion.unwrap_or(0);
-
-    let read = parts(&usage, ["prompt_tokens_details", "input_tokens_details"]);
-    let written = parts(&usage, ["completion_tokens_details", "output_tokens_details"]);
-    let part = |parts: &Option<Members<'_>>, name| {
-        parts.as_ref().and_then(|parts| self::count(parts, name))
-    };
+    input_tokens: Count,
+    output_tokens: Count,
     // DeepSeek and Moonshot put it beside the whole.
-    let beside = || count("prompt_cache_hit_tokens").or_else(|| count("cached_tokens"));
-    let cache_read = part(&read, "cached_tokens").or_else(beside).unwrap_or(0).min(prompt);
-    // OpenRouter's name; OpenAI itself reports no writes.
-    let cache_write = part(&read, "cache_write_tokens").unwrap_or(0).min(prompt - cache_read);
-    let reasoning = part(&written, "reasoning_tokens").unwrap_or(0);
-    // xAI counts reasoning beside the completion: then only all three make the total.
-    let beside = total.is_some_and(|total| {
-        reasoning > 0 && total >= prompt.saturating_add(completion).saturating_add(reasoning)
-    });
-    let reasoning = if beside { reasoning } else { reasoning.min(completion) };
-    Some(TokenUsage {
-        input: prompt - cache_read - cache_write,
-        cache_read,
-        cache_write,
-        output: if beside { completion } else { completion - reasoning },
-        reasoning,
-    })
+    prompt_cache_hit_tokens: Count,
+    cached_tokens: Count,
+    prompt_tokens_details: Details,
+    input_tokens_details: Details,
+    completion_tokens_details: Details,
+    output_tokens_details: Details,
 }
 
-/// A member that is a count; what is none is not there.
-fn count(object: &Members<'_>, name: &str) -> Option<u64> {
-    object.get(name).and_then(Member::count)
+impl Reported {
+    fn usage(&self) -> Option<TokenUsage> {
+        let total = self.total_tokens.0;
+        let prompt = self.prompt_tokens.0.or(self.input_tokens.0);
+        let completion = self.completion_tokens.0.or(self.output_tokens.0);
+        // Rerankers and some embedders report nothing but the total: all of it was read.
+        let prompt = match (prompt, completion) {
+            (None, None) => total?,
+            (prompt, _) => prompt.unwrap_or(0),
+        };
+        let completion = completion.unwrap_or(0);
+
+        let (read, written) = (self.read(), self.written());
+        let beside = self.prompt_cache_hit_tokens.0.or(self.cached_tokens.0);
+        let cache_read = read.cached.0.or(beside).unwrap_or(0).min(prompt);
+        // OpenRouter's name; OpenAI itself reports no writes.
+        let cache_write = read.cache_write.0.unwrap_or(0).min(prompt - cache_read);
+        let reasoning = written.reasoning.0.unwrap_or(0);
+        // xAI counts reasoning beside the completion: then only all three make the total.
+        let beside = total.is_some_and(|total| {
+            reasoning > 0 && total >= prompt.saturating_add(completion).saturating_add(reasoning)
+        });
+        let reasoning = if beside { reasoning } else { reasoning.min(completion) };
+        Some(TokenUsage {
+            input: prompt - cache_read - cache_write,
+            cache_read,
+            cache_write,
+            output: if beside { completion } else { completion - reasoning },
+            reasoning,
+        })
+    }
+
+    fn read(&self) -> &Details {
+        let prompt = &self.prompt_tokens_details;
+        if prompt.is_there { prompt } else { &self.input_tokens_details }
+    }
+
+    fn written(&self) -> &Details {
+        let completion = &self.completion_tokens_details;
+        if completion.is_there { completion } else { &self.output_tokens_details }
+    }
 }
 
-/// The parts of a count: the first of these members that is an object.
-fn parts<'a>(usage: &Members<'a>, names: [&str; 2]) -> Option<Members<'a>> {
-    names.iter().find_map(|name| usage.within(usage.get(name)?).ok())
+/// The parts of a count.
+#[derive(Default)]
+struct Details {
+    is_there: bool,
+    cached: Count,
+    cache_write: Count,
+    reasoning: Count,
+}
+
+/// A whole number, or one written with a fraction, cut; anything else is nothing.
+#[derive(Clone, Copy, Default)]
+struct Count(Option<u64>);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Details {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DetailsVisitor)
+    }
+}
+
+/// Takes any value for nothing, where the visitor does not say otherwise.
+macro_rules! nothing {
+    ($($name:ident: $type:ty),*) => {$(
+        fn $name<E>(self, _: $type) -> Result<Self::Value, E> {
+            Ok(Self::Value::default())
+        }
+    )*};
+}
+
+/// Takes a list for nothing.
+macro_rules! no_list {
+    () => {
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Self::Value::default())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(Self::Value::default())
+        }
+    };
+}
+
+struct CountVisitor;
+
+impl<'de> Visitor<'de> for CountVisitor {
+    type Value = Count;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a count")
+    }
+
+    fn visit_u64<E>(self, count: u64) -> Result<Count, E> {
+        Ok(Count(Some(count)))
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+    fn visit_f64<E>(self, count: f64) -> Result<Count, E> {
+        Ok(Count((0.0..COUNT_MAX).contains(&count).then_some(count as u64)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Count, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Count::default())
+    }
+
+    nothing!(visit_i64: i64, visit_bool: bool, visit_str: &str);
+    no_list!();
+}
+
+struct DetailsVisitor;
+
+impl<'de> Visitor<'de> for DetailsVisitor {
+    type Value = Details;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the parts of a count")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Details, A::Error> {
+        let mut details = Details { is_there: true, ..Details::default() };
+        while let Some(name) = object.next_key::<Part>()? {
+            let count = object.next_value()?;
+            match name {
+                Part::CachedTokens => details.cached = count,
+                Part::CacheWriteTokens => details.cache_write = count,
+                Part::ReasoningTokens => details.reasoning = count,
+                Part::Other => {}
+            }
+        }
+        Ok(details)
+    }
+
+    nothing!(visit_u64: u64, visit_i64: i64, visit_f64: f64, visit_bool: bool, visit_str: &str);
+    no_list!();
+}
+
+/// A part's name.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Part {
+    CachedTokens,
+    CacheWriteTokens,
+    ReasoningTokens,
+    #[serde(other)]
+    Other,
 }
 
 #[cfg(test)]
