@@ -81,7 +81,7 @@ def scenarios(folder):
         Scenario("stream, 200 chunks, asked for as Messages, served as Chat Completions",
                  [*stream, "--tokens", "200", "--path", "/v1/messages"], only=OURS),
         Scenario("chat, 64 KiB", ["--body-bytes", "65536", "--tokens", "20"], only=OURS),
-        Scenario("turn of a context with 64 KiB of history", turns(folder),
+        Scenario("turn of a context that began with 64 KiB of history", turns(folder),
                  only=OURS, contexts=(CONTEXTS, 65536)),
         Scenario("chat, 600 bytes, much configured", [*chat, "--tokens", "20"],
                  only=OURS, variants=(peers.MANY,)),

@@ -41,7 +41,6 @@ use crate::config::snapshot::contexts::{ContextStore, Contexts as Rules};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::{Metrics, StoreCall};
 use crate::types::{ContextId, Version};
-use crate::valkey::Settings;
 
 /// What a client is told of a fault of the gateway's own.
 const FAILED: &str = "The gateway failed; the request id names the case in its log.";
@@ -71,15 +70,10 @@ impl Contexts {
     pub fn open(store: &ContextStore, metrics: Arc<Metrics>) -> io::Result<Self> {
         let store: Arc<dyn Store> = match store {
             ContextStore::Memory { bytes_max } => Arc::new(Memory::new(*bytes_max)),
-            ContextStore::Valkey { url, prefix, timeout, lease } => {
-                let settings = Settings {
-                    url: url.expose().to_owned(),
-                    prefix: prefix.to_string(),
-                    timeout: *timeout,
-                };
+            ContextStore::Valkey { server, lease } => {
                 // What is said of the URL may quote a password.
                 let unusable = |_| io::Error::other("`contexts.store.url` is no address of Valkey");
-                Arc::new(Valkey::new(settings, *lease).map_err(unusable)?)
+                Arc::new(Valkey::new(server.clone(), *lease).map_err(unusable)?)
             }
             ContextStore::Embedded { path, sync } => Arc::new(Embedded::open(path, *sync)?),
         };

@@ -7,13 +7,15 @@ use std::time::Duration;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError};
 
+use crate::types::Secret;
+
 /// Where it is.
 #[derive(Clone)]
 pub struct Settings {
     /// `redis://`, or `rediss://` for TLS; with user and password where they are needed.
-    pub url: String,
+    pub url: Secret,
     /// What every key begins with.
-    pub prefix: String,
+    pub prefix: Box<str>,
     /// How long a connection may take, and a command.
     pub timeout: Duration,
 }
@@ -32,7 +34,7 @@ impl Valkey {
     /// # Errors
     /// Where the URL is none. What is said then may quote a password.
     pub fn new(settings: Settings) -> Result<Self, RedisError> {
-        let client = Client::open(settings.url.as_str())?;
+        let client = Client::open(settings.url.expose())?;
         Ok(Self { client, settings, connection: OnceLock::new() })
     }
 

@@ -9,8 +9,10 @@ use support::client::Client;
 use support::conf::serving;
 use support::events::Events;
 use support::gate::Gate;
+use support::gateway::Gateway;
 use support::reply::Reply;
-use support::upstream::upstream;
+use support::upstream::{Upstream, upstream};
+use tokio::task::JoinHandle;
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -141,17 +143,28 @@ async fn a_client_that_believes_another_version_is_told() {
     assert_eq!(client.post(CHAT, &with(1)).await.header("x-context-version"), "2");
 }
 
-#[tokio::test]
-async fn one_turn_at_a_time() {
+/// A turn whose answer a gate holds.
+struct Held {
+    gateway: Gateway,
+    gate: Gate,
+    first: JoinHandle<Reply>,
+    _model: Upstream,
+}
+
+async fn held_turn(turn_wait_ms: u64) -> Held {
     let (model, gate) = (upstream().await, Gate::new());
-    let gateway = serving(&[&model]).set("contexts.turn_wait_ms", 60_000).start().await;
+    let gateway = serving(&[&model]).set("contexts.turn_wait_ms", turn_wait_ms).start().await;
     let client = gateway.client();
     model.then(ok().held_by(&gate));
-    let first = tokio::spawn({
-        let client = client.clone();
-        async move { say(&client, "one").await }
-    });
+    let first = tokio::spawn(async move { say(&client, "one").await });
     gate.reached_by(1).await;
+    Held { gateway, gate, first, _model: model }
+}
+
+#[tokio::test]
+async fn one_turn_at_a_time() {
+    let Held { gateway, gate, first, _model } = held_turn(60_000).await;
+    let client = gateway.client();
     let others: Vec<_> = ["two", "three"]
         .map(|text| {
             let client = client.clone();
@@ -174,15 +187,8 @@ async fn one_turn_at_a_time() {
 
 #[tokio::test]
 async fn a_turn_that_waits_too_long_is_told_when_to_come_back() {
-    let (model, gate) = (upstream().await, Gate::new());
-    let gateway = serving(&[&model]).set("contexts.turn_wait_ms", 1).start().await;
+    let Held { gateway, gate, first, _model } = held_turn(1).await;
     let client = gateway.client();
-    model.then(ok().held_by(&gate));
-    let first = tokio::spawn({
-        let client = client.clone();
-        async move { say(&client, "one").await }
-    });
-    gate.reached_by(1).await;
     let busy = say(&client, "two").await;
     busy.assert_error(409, "context_busy");
     assert_eq!((busy.header("retry-after"), busy.header("x-should-retry")), ("1", "true"));

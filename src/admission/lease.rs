@@ -23,8 +23,8 @@ use super::share::{Ask, Grant, Link};
 use super::window::Micros;
 use super::{Bound, Ledger};
 use crate::config::snapshot::terms::WINDOWS;
-use crate::config::snapshot::valkey::{Quotas, Valkey as Settings};
-use crate::valkey::{self, Valkey};
+use crate::config::snapshot::valkey::Quotas;
+use crate::valkey::{Settings, Valkey};
 
 static EXCHANGE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lease/exchange.lua")));
@@ -59,15 +59,10 @@ impl Leases {
     /// # Errors
     /// Where the URL is none.
     pub fn new(settings: &Settings, quotas: Quotas) -> io::Result<Self> {
-        let server = valkey::Settings {
-            url: settings.url.expose().to_owned(),
-            prefix: settings.prefix.to_string(),
-            timeout: settings.timeout,
-        };
         // What is said of the URL may quote a password.
         let unusable = |_| io::Error::other("`valkey.url` is no address of Valkey");
         Ok(Self {
-            server: Valkey::new(server).map_err(unusable)?,
+            server: Valkey::new(settings.clone()).map_err(unusable)?,
             quotas,
             timeout: settings.timeout,
             node: format!("{:032x}", fastrand::u128(..)),

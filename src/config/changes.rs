@@ -63,15 +63,15 @@ const STORE: [(&str, Said); 7] = [
     }),
     // User and password stay out of it.
     ("store.url", |store| match store {
-        ContextStore::Valkey { url, .. } => Some(without_user(url.expose())),
+        ContextStore::Valkey { server, .. } => Some(without_user(server.url.expose())),
         _ => None,
     }),
     ("store.prefix", |store| match store {
-        ContextStore::Valkey { prefix, .. } => Some(prefix.to_string()),
+        ContextStore::Valkey { server, .. } => Some(server.prefix.to_string()),
         _ => None,
     }),
     ("store.timeout_ms", |store| match store {
-        ContextStore::Valkey { timeout, .. } => Some(timeout.as_millis().to_string()),
+        ContextStore::Valkey { server, .. } => Some(server.timeout.as_millis().to_string()),
         _ => None,
     }),
     ("store.lease_ms", |store| match store {

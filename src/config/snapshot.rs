@@ -35,6 +35,7 @@ use crate::dialect::ir::loss::Policy;
 use crate::types::{
     EndpointId, KeyId, ModelAlias, ModelName, ProviderId, Revision, Secret, TenantId,
 };
+use crate::valkey::Settings;
 
 /// One configuration, complete and consistent.
 pub struct Snapshot {
@@ -59,7 +60,7 @@ pub struct Snapshot {
     /// Who may use how much.
     pub terms: Terms,
     /// What several gateways share: taken into use at start only.
-    pub valkey: Option<valkey::Valkey>,
+    pub valkey: Option<Settings>,
     /// How limits hold across them: taken into use at start only.
     pub quotas: valkey::Quotas,
     /// Files of secrets, which are watched with the configuration.

@@ -352,18 +352,18 @@ mod tests {
     #[test]
     fn faults_are_spread_as_asked() {
         for (list, expected) in [
-            ("status=500;fail-first=2", "XX......"),
-            ("fail-rate=0.25", "...X...X"),
-            ("fail-rate=0.5;fail-first=4", ".X.X...."),
-            ("fail-rate=1", "XXXXXXXX"),
+            ("status=500;fail-first=2", "ff......"),
+            ("fail-rate=0.25", "...f...f"),
+            ("fail-rate=0.5;fail-first=4", ".f.f...."),
+            ("fail-rate=1", "ffffffff"),
             ("fail-rate=0", "........"),
-            ("status=500", "XXXXXXXX"),
+            ("status=500", "ffffffff"),
             ("tokens=3", "........"),
         ] {
             let mut instance = Instance::default();
             instance.set_all(list).unwrap();
             let active = Active::new(instance);
-            let mark = |failed| if failed { 'X' } else { '.' };
+            let mark = |failed| if failed { 'f' } else { '.' };
             let seen: String = (0..8).map(|_| mark(active.next().status.is_some())).collect();
             assert_eq!(seen, expected, "{list}");
         }

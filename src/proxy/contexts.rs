@@ -123,6 +123,17 @@ fn tokens_max(
     }
 }
 
+/// The rules by which contexts are served.
+///
+/// # Errors
+/// `NotFound` where they are not.
+pub fn rules(active: &Active) -> Result<&Rules> {
+    let rules = &active.snapshot.contexts;
+    rules.enabled.then_some(rules).ok_or_else(|| {
+        Error::new(Kind::NotFound, "Contexts are not served here (`contexts.enabled`).")
+    })
+}
+
 /// Answers what is asked of a context.
 ///
 /// # Errors
@@ -133,11 +144,7 @@ pub async fn serve(
     (caller, place): (&Caller, Place),
     session: &mut Session,
 ) -> Result<Reply> {
-    let rules = &active.snapshot.contexts;
-    if !rules.enabled {
-        let text = "Contexts are not served here (`contexts.enabled`).";
-        return Err(Error::new(Kind::NotFound, text));
-    }
+    let rules = rules(active)?;
     let request = session.req_header();
     let headers = request.headers.clone();
     let version = version_of(request.uri.query().unwrap_or_default())?;

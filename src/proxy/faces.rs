@@ -2,13 +2,14 @@
 
 use pingora::proxy::Session;
 
+use super::contexts;
 use super::prepare::read_body;
 use super::reply::Reply;
 use crate::config::snapshot::Key as Caller;
 use crate::context::ask;
 use crate::context::conversations::Page;
 use crate::context::store::Key;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::route::faces::{Action, Place};
 use crate::state::{Active, State};
 
@@ -22,11 +23,7 @@ pub async fn serve(
     (caller, place): (&Caller, Place),
     session: &mut Session,
 ) -> Result<Reply> {
-    let rules = &active.snapshot.contexts;
-    if !rules.enabled {
-        let text = "Nothing is kept here (`contexts.enabled`).";
-        return Err(Error::new(Kind::NotFound, text));
-    }
+    let rules = contexts::rules(active)?;
     let query = session.req_header().uri.query().unwrap_or_default().to_owned();
     let body = read_body(session, active).await?;
     let (contexts, tenant) = (&state.contexts, caller.tenant.clone());

@@ -38,6 +38,7 @@ pub(crate) async fn ask(client: &Client, model: &str, kind: Kind) -> End {
             Kind::Stream => stream(Events::attempt(request).await).await,
         };
         match wait {
+            // As an SDK waits that was told to.
             Some(wait) if retry < RETRIES => tokio::time::sleep(wait).await,
             _ => return end,
         }

@@ -107,9 +107,7 @@ fn valkey(
     around: &Surroundings<'_>,
 ) -> ContextStore {
     ContextStore::Valkey {
-        url: shared::url(url, &spot.key("url"), around),
-        prefix: shared::prefix(raw.prefix.as_deref(), &spot.key("prefix")),
-        timeout: millis(raw.timeout_ms, 2000, &spot.key("timeout_ms")),
+        server: shared::settings(url, (raw.prefix.as_deref(), raw.timeout_ms), spot, around),
         lease: millis(raw.lease_ms, 15_000, &spot.key("lease_ms")),
     }
 }

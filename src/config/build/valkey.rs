@@ -4,9 +4,10 @@ use super::limits::{millis, within};
 use super::{Surroundings, secret};
 use crate::config::raw::SecretRef;
 use crate::config::raw::valkey as raw;
-use crate::config::snapshot::valkey::{Quotas, Valkey};
+use crate::config::snapshot::valkey::Quotas;
 use crate::config::spot::Spot;
 use crate::types::Secret;
+use crate::valkey::Settings;
 
 /// How an address of Valkey begins.
 const SCHEMES: [&str; 5] = ["redis", "rediss", "valkey", "valkeys", "redis+unix"];
@@ -16,9 +17,7 @@ pub(super) fn valkey(
     raw: &raw::Valkey,
     spot: &Spot<'_>,
     around: &Surroundings<'_>,
-) -> Option<Valkey> {
-    let timeout = millis(raw.timeout_ms, 2000, &spot.key("timeout_ms"));
-    let prefix = prefix(raw.prefix.as_deref(), &spot.key("prefix"));
+) -> Option<Settings> {
     let Some(url) = &raw.url else {
         for (name, is_there) in
             [("prefix", raw.prefix.is_some()), ("timeout_ms", raw.timeout_ms.is_some())]
@@ -29,7 +28,23 @@ pub(super) fn valkey(
         }
         return None;
     };
-    Some(Valkey { url: self::url(url, &spot.key("url"), around), prefix, timeout })
+    Some(settings(url, (raw.prefix.as_deref(), raw.timeout_ms), spot, around))
+}
+
+/// Reads a server's address, and its `prefix` and `timeout_ms`.
+pub(super) fn settings(
+    url: &SecretRef,
+    (prefix, timeout_ms): (Option<&str>, Option<u64>),
+    spot: &Spot<'_>,
+    around: &Surroundings<'_>,
+) -> Settings {
+    let prefix = prefix.unwrap_or("tollgate");
+    super::name(prefix, &spot.key("prefix"));
+    Settings {
+        url: self::url(url, &spot.key("url"), around),
+        prefix: prefix.into(),
+        timeout: millis(timeout_ms, 2000, &spot.key("timeout_ms")),
+    }
 }
 
 /// Reads the `quotas` part.
@@ -45,18 +60,11 @@ pub(super) fn quotas(raw: &raw::Quotas, spot: &Spot<'_>) -> Quotas {
 }
 
 /// An address of Valkey.
-pub(super) fn url(raw: &SecretRef, spot: &Spot<'_>, around: &Surroundings<'_>) -> Secret {
+fn url(raw: &SecretRef, spot: &Spot<'_>, around: &Surroundings<'_>) -> Secret {
     let url = secret::secret(raw, spot, around).unwrap_or_else(|| String::new().into());
     let scheme = url.expose().split(':').next().unwrap_or_default();
     if !url.expose().is_empty() && !SCHEMES.contains(&scheme) {
         spot.refuse("is no address of Valkey, such as `redis://127.0.0.1:6379/0`");
     }
     url
-}
-
-/// What every key begins with.
-pub(super) fn prefix(raw: Option<&str>, spot: &Spot<'_>) -> Box<str> {
-    let prefix = raw.unwrap_or("tollgate");
-    super::name(prefix, spot);
-    prefix.into()
 }

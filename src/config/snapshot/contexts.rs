@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::types::Secret;
+use crate::valkey::Settings;
 
 /// Conversations that live at the gateway.
 #[derive(Clone)]
@@ -82,12 +83,8 @@ pub enum ContextStore {
     },
     /// In Valkey or Redis.
     Valkey {
-        /// With user and password where they are needed.
-        url: Secret,
-        /// What every key begins with.
-        prefix: Box<str>,
-        /// The longest time for a connection, and for a command.
-        timeout: Duration,
+        /// Where it is.
+        server: Settings,
         /// After this time a lease that is not renewed is free.
         lease: Duration,
     },

@@ -1,19 +1,6 @@
-//! What several gateways share. Taken into use at start only.
+//! How limits hold across several gateways. Taken into use at start only.
 
 use std::time::Duration;
-
-use crate::types::Secret;
-
-/// A Valkey or Redis.
-#[derive(Clone)]
-pub struct Valkey {
-    /// With user and password where they are needed.
-    pub url: Secret,
-    /// What every key begins with.
-    pub prefix: Box<str>,
-    /// The longest time for a connection, and for a command.
-    pub timeout: Duration,
-}
 
 /// How limits hold across gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

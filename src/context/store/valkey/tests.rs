@@ -32,8 +32,8 @@ impl Server {
     pub fn store(&self, prefix: &str) -> Valkey {
         let socket = self.directory.path().join("socket");
         let settings = Settings {
-            url: format!("redis+unix://{}", socket.display()),
-            prefix: prefix.to_owned(),
+            url: format!("redis+unix://{}", socket.display()).into(),
+            prefix: prefix.into(),
             timeout: Duration::from_secs(10),
         };
         Valkey::new(settings, Duration::from_secs(60)).unwrap()
@@ -103,8 +103,8 @@ async fn two_nodes_take_turns() {
 async fn a_server_that_is_not_there_is_told_of() {
     let directory = tempfile::tempdir().unwrap();
     let settings = Settings {
-        url: format!("redis+unix://{}", directory.path().join("socket").display()),
-        prefix: "x".to_owned(),
+        url: format!("redis+unix://{}", directory.path().join("socket").display()).into(),
+        prefix: "x".into(),
         timeout: Duration::from_millis(100),
     };
     let store = Valkey::new(settings, Duration::from_secs(1)).unwrap();
