@@ -48,6 +48,8 @@ pub struct Bill {
     day: NaiveDate,
     price_percent: u32,
     images: u64,
+    /// The most that the client allows the answer, where anybody had to know.
+    answer_max: u64,
 }
 
 /// What an answer is charged by.
@@ -84,6 +86,7 @@ impl Bill {
             day,
             price_percent: caller.terms.price_percent,
             images: if terms.is_priced { draft.images() } else { 0 },
+            answer_max: u64::MAX,
         };
         if let Some(applying) = active.accounts.applying(caller, model) {
             let estimate = draft.demand(&model.rewrite, applying.answer_tokens());
@@ -98,6 +101,9 @@ impl Bill {
             let permit = applying.admit(demand, now)?;
             bill.permit = Some(Box::new(permit));
             bill.is_wanted = true;
+            if !estimate.guessed {
+                bill.answer_max = estimate.answer;
+            }
         }
         Ok(bill)
     }
@@ -122,7 +128,7 @@ impl Bill {
         let (tokens, source) = match (answer.tokens, request.operation) {
             (Some(tokens), _) => (tokens, Some(UsageSource::Reported)),
             (None, Operation::Chat | Operation::Completion) => {
-                let output = estimate::answer(answer.bytes, request.stream);
+                let output = estimate::answer(answer.bytes, request.stream).min(self.answer_max);
                 let input = request.prompt_tokens();
                 let tokens = TokenUsage { input, output, ..TokenUsage::default() };
                 (tokens, Some(UsageSource::Estimated))
