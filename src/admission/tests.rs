@@ -72,7 +72,8 @@ impl Bank {
 
     fn admit(applying: Applying, asked: Asked, now: Now) -> Result<Permit, Error> {
         let estimate = Estimate { prompt: asked.tokens, answer: 0, guessed: false };
-        applying.admit_at(Demand { estimate, cost: asked.cost, began: Periods::of(now.utc) }, now)
+        let demand = Demand { estimate, cost: asked.cost, began: Periods::of(now.utc) };
+        applying.try_admit(demand, now, None).map_err(|refused| refused.error())
     }
 
     fn ask(&self, key: &str, asked: Asked, at: i64) -> Result<Permit, Error> {
@@ -204,9 +205,8 @@ fn a_guess_alone_refuses_nobody() {
     let applying = bank.applying("a", "m").unwrap();
     let estimate = Estimate { prompt: 60, answer: 1024, guessed: true };
     let now = bank.now(0);
-    assert!(
-        applying.admit_at(Demand { estimate, cost: 0, began: Periods::of(now.utc) }, now).is_ok()
-    );
+    let demand = Demand { estimate, cost: 0, began: Periods::of(now.utc) };
+    assert!(applying.try_admit(demand, now, None).is_ok());
 }
 
 #[test]
