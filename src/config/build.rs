@@ -22,6 +22,7 @@ mod template;
 mod terms;
 mod tls;
 mod url;
+mod usage;
 mod valkey;
 
 pub use tls::certified_key;
@@ -138,13 +139,12 @@ fn terms(raw: &Raw, root: &Spot<'_>, around: &Surroundings<'_>, is_priced: bool)
         let rules = terms::of_model(alias, &model.limits, &root.key("models").key(alias))?;
         Some((alias.as_str().into(), rules))
     });
-    let journal = root.key("usage").key("journal");
     Terms {
         models: models.collect(),
         is_priced,
         refuses_unpriced: matches!(raw.prices.unpriced, Unpriced::Refuse),
         price_file: raw.prices.file.as_ref().map(|path| around.path(path)),
-        journal: raw.usage.journal.as_ref().map(|path| around.directory(path, &journal)),
+        journal: usage::journal(&raw.usage, &root.key("usage"), around),
     }
 }
 
