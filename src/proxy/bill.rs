@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
 use crate::admission::estimate;
-use crate::admission::{Demand, Permit, Used};
+use crate::admission::{Demand, Periods, Permit, Used};
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::{Key, Model, Target};
 use crate::error::{Error, Kind, Result};
@@ -88,7 +88,7 @@ impl Bill {
             images: if terms.is_priced { draft.images() } else { 0 },
             answer_max: u64::MAX,
         };
-        if let Some(applying) = active.accounts.applying(caller, &model.alias) {
+        if let Some(applying) = active.accounts.applying(caller, model) {
             let estimate = draft.demand(&model.rewrite, applying.answer_tokens());
             let (prompt, answer) = (estimate.prompt, estimate.answer);
             let most = |target: &Target| {
@@ -97,7 +97,8 @@ impl Bill {
             };
             let dearest = || targets(model).filter_map(most).max().unwrap_or(0);
             let cost = if applying.has_budget() { dearest() } else { 0 };
-            let permit = applying.admit(Demand { estimate, cost, began: now }, now)?;
+            let demand = Demand { estimate, cost, began: Periods::of(now) };
+            let permit = applying.admit(demand, now)?;
             bill.permit = Some(Box::new(permit));
             bill.is_wanted = true;
             if !estimate.guessed {
