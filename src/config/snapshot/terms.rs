@@ -33,8 +33,49 @@ pub struct Terms {
     pub waiting: Option<Waiting>,
     /// The list of prices, to be watched.
     pub price_file: Option<PathBuf>,
-    /// The directory of the usage journal. Taken into use at start only.
-    pub journal: Option<PathBuf>,
+    /// How the usage journal is kept, if it is. Taken into use at start only.
+    pub journal: Option<Journal>,
+}
+
+/// How the usage journal is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// Where its files lie.
+    pub directory: PathBuf,
+    /// How long until what was written is on the disk.
+    pub sync: Duration,
+    /// How many days are kept; all without.
+    pub keep_days: Option<u32>,
+    /// Where days that are over are exported to.
+    pub export: Option<Export>,
+}
+
+/// Where days that are over are exported to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Where the files lie.
+    pub directory: PathBuf,
+    /// How they are written.
+    pub format: Format,
+}
+
+/// How exported files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// RFC 4180.
+    Csv,
+    /// A line of JSON for each request.
+    Jsonl,
+}
+
+impl Format {
+    /// What the files' names end with, and what the configuration calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::Jsonl => "jsonl",
+        }
+    }
 }
 
 /// How requests wait for room under a limit.

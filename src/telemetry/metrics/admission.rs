@@ -17,8 +17,8 @@ pub struct AdmissionMetrics {
     refused: Counts<{ Scope::KINDS.len() * Rule::COUNT }>,
     /// By scope's rank, and within it by period.
     warned: Counts<{ Scope::KINDS.len() * PERIODS.len() }>,
-    /// Requests that the journal could not take.
-    unwritten: Counts<1>,
+    /// Requests that the journal could not take, and its syncs.
+    journal: Counts<2>,
     /// Exchanges of leases that failed, and that went well.
     exchanged: Counts<2>,
     /// Waits for room, by how they ended.
@@ -42,7 +42,12 @@ impl AdmissionMetrics {
 
     /// Counts requests that the usage journal does not have.
     pub fn unwritten(&self, requests: u64) {
-        self.unwritten.add(0, requests);
+        self.journal.add(0, requests);
+    }
+
+    /// Counts a sync of the usage journal.
+    pub fn synced(&self) {
+        self.journal.add(1, 1);
     }
 
     /// Counts an exchange of leases with the server that several gateways share.
@@ -99,8 +104,14 @@ impl AdmissionMetrics {
             "tollgate_usage_journal_lost_total",
             "Requests that the usage journal could not take.",
         );
-        unwritten.sample(&[], self.unwritten.get(0));
+        unwritten.sample(&[], self.journal.get(0));
         page.add(unwritten);
+        let mut synced = Family::counter(
+            "tollgate_usage_journal_syncs_total",
+            "Times that the usage journal was made to survive a power cut.",
+        );
+        synced.sample(&[], self.journal.get(1));
+        page.add(synced);
         let mut exchanged = Family::counter(
             "tollgate_quota_exchanges_total",
             "Exchanges of leases with the Valkey that several gateways share.",
