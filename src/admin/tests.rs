@@ -58,6 +58,7 @@ async fn start(outcome: Outcome) -> Running {
             let report = Report { query, rows: Vec::new(), unreadable_lines: 0 };
             async move { Ok(Some(report)) }.boxed()
         }),
+        state: None,
         reload: Box::new({
             let reloads = Arc::clone(&reloads);
             move || {

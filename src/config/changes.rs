@@ -14,6 +14,8 @@ pub fn listener_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     if journal != next {
         found.push(format!("usage.journal: {journal:?} stays in use, {next:?} needs an upgrade"));
     }
+    let mut compare = Compare { section: "state", changes: &mut found };
+    compare.member("path", &old.made.path, &new.made.path);
     let mut compare = Compare { section: "contexts", changes: &mut found };
     for (name, of) in STORE {
         compare.member(name, &of(&old.contexts.store), &of(&new.contexts.store));

@@ -12,6 +12,7 @@ mod credential;
 mod issuer;
 mod page;
 mod render;
+mod roster;
 mod slots;
 
 #[cfg(test)]
@@ -55,6 +56,8 @@ pub struct Metrics {
     pub contexts: ContextMetrics,
     /// What limits and budgets did.
     pub admission: AdmissionMetrics,
+    /// What is made at run time.
+    pub roster: roster::RosterMetrics,
     process: ProcessCollector,
 }
 
@@ -94,6 +97,7 @@ impl Metrics {
             lost_lines: Counts::default(),
             contexts: ContextMetrics::default(),
             admission: AdmissionMetrics::default(),
+            roster: Default::default(),
             process: ProcessCollector::for_self(),
         }
     }
@@ -385,9 +389,8 @@ impl TargetMetrics {
     fn count_use(&self, thread: usize, tokens: Option<&TokenUsage>, cost: Option<MicroUsd>) {
         let cells = self.shards.at(thread);
         cells.cost.add(0, cost.map_or(0, |cost| cost.0));
-        let Some(TokenUsage { input, cache_read, cache_write, output, reasoning }) = tokens else {
-            return;
-        };
+        let Some(tokens) = tokens else { return };
+        let TokenUsage { input, cache_read, cache_write, output, reasoning } = tokens;
         for (slot, count) in
             [input, cache_read, cache_write, output, reasoning].into_iter().enumerate()
         {
