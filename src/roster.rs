@@ -55,7 +55,7 @@ pub struct Roster(Place);
 
 enum Place {
     Disk(Disk),
-    Shared(Shared),
+    Shared(Box<Shared>),
 }
 
 impl Roster {
@@ -69,7 +69,7 @@ impl Roster {
     ) -> io::Result<Option<Self>> {
         let place = match (path, server) {
             (Some(path), _) => Place::Disk(Disk::open(path)?),
-            (None, Some(server)) => Place::Shared(Shared::new(server)?),
+            (None, Some(server)) => Place::Shared(Box::new(Shared::new(server)?)),
             (None, None) => return Ok(None),
         };
         Ok(Some(Self(place)))
