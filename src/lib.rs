@@ -57,6 +57,8 @@ pub mod config;
 
 pub mod keys;
 
+pub mod template;
+
 pub mod mock;
 
 pub mod bench;

@@ -2,12 +2,14 @@
 
 pub mod runtime;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 
 use self::runtime::Runtime;
 use crate::admission::lease::Leases;
@@ -17,6 +19,7 @@ use crate::auth::token::Tokens;
 use crate::config;
 use crate::config::objects::{Objects, SetAside};
 use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::terms::Scope;
 use crate::context::Contexts;
 use crate::roster::Roster;
 use crate::telemetry::access_log::AccessLog;
@@ -60,8 +63,10 @@ pub struct Kept {
 /// The process's state.
 pub struct State {
     active: ArcSwap<Active>,
-    /// What `active` is made of; held by whoever exchanges it.
+    /// What `active` is made of.
     sources: Mutex<Sources>,
+    /// Held by whoever exchanges `active`: its accounts must follow each other.
+    turn: tokio::sync::Mutex<()>,
     /// What is made at run time; `None` where nothing keeps it.
     runtime: Option<Runtime>,
     /// What was used by whom: survives reloads.
@@ -77,7 +82,7 @@ pub struct State {
     /// Conversations that live here: survive reloads.
     pub contexts: Arc<Contexts>,
     /// What each request used, on disk; `None` where none is kept.
-    pub journal: Option<Journal>,
+    pub journal: Option<Arc<Journal>>,
     /// Set once the listeners take connections and signals are heard.
     serving: AtomicBool,
     /// Set once the process is leaving: connections are closed behind their next answer, and
@@ -117,6 +122,7 @@ impl State {
         Ok(Self {
             active: ArcSwap::from_pointee(active),
             sources: Mutex::new(sources),
+            turn: tokio::sync::Mutex::default(),
             runtime: roster.map(|roster| Runtime::new(roster, edition)),
             ledger,
             registry,
@@ -124,7 +130,7 @@ impl State {
             metrics,
             access_log,
             contexts,
-            journal,
+            journal: journal.map(Arc::new),
             serving: AtomicBool::new(false),
             draining: Arc::default(),
         })
@@ -149,24 +155,29 @@ impl State {
         tokens.tried().await;
         self.metrics.in_use(file.revision);
         self.metrics.retain(&file);
-        let mut sources = self.lock();
-        sources.file = Arc::new(file);
-        self.exchange(&sources, pools);
+        self.exchange(|sources| sources.file = Arc::new(file), Some(pools)).await;
         Ok(())
     }
 
     /// Takes what was made at run time into use, over the same file: endpoints, health, counters and
     /// what is unchanged go on.
-    fn lay(&self, objects: Arc<Objects>) {
-        let mut sources = self.lock();
-        sources.objects = objects;
-        self.exchange(&sources, self.active().pools.clone());
+    async fn lay(&self, objects: Arc<Objects>) {
+        self.exchange(|sources| sources.objects = objects, None).await;
     }
 
-    fn exchange(&self, sources: &Sources, pools: Pools) {
-        let snapshot = sources.snapshot(&self.active().snapshot.made.set_aside, &self.metrics);
+    /// Takes changed sources into use, with the pools there are where no others are given.
+    async fn exchange(&self, change: impl FnOnce(&mut Sources), pools: Option<Pools>) {
+        let _turn = self.turn.lock().await;
+        let old = self.active();
+        let snapshot = {
+            let mut sources = self.lock();
+            change(&mut sources);
+            sources.snapshot(&old.snapshot.made.set_aside, &self.metrics)
+        };
         let tokens = Tokens::new(&snapshot, &self.key_sets);
         let accounts = self.ledger.accounts(&snapshot);
+        self.restore_new_budgets().await;
+        let pools = pools.unwrap_or_else(|| old.pools.clone());
         self.active.store(Arc::new(Active { snapshot, pools, accounts, tokens }));
     }
 
@@ -181,25 +192,32 @@ impl State {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts what the journal says was spent in the budgets' periods: once, before requests come.
+    /// Counts what the journal says was spent in the budgets' periods before their accounts were
+    /// opened. Before requests reach these.
     ///
     /// # Errors
     /// Where a file of the journal cannot be read.
     pub fn restore_budgets(&self) -> io::Result<()> {
-        // Where budgets are shared, the server that they are shared through remembers.
-        let journal = self.journal.as_ref().filter(|_| self.ledger.leases.is_none());
-        let Some(journal) = journal else { return Ok(()) };
-        let today = chrono::Utc::now().date_naive();
-        let days = (report::first_day_of_budgets(today), today);
-        let unreadable = report::entries(journal.directory(), days, |_, entry| {
-            if let Some(began) = entry.moment() {
-                self.ledger.restore(&entry.scopes(), began, MicroUsd(entry.cost_micro_usd));
-            }
-        })?;
-        if unreadable > 0 {
-            log::warn!("the usage journal has {unreadable} lines that are no entries");
+        self.restoring().map_or(Ok(()), |restore| restore())
+    }
+
+    /// The same for budgets that a new configuration brings.
+    async fn restore_new_budgets(&self) {
+        let Some(restore) = self.restoring() else { return };
+        let restored = tokio::task::spawn_blocking(restore).await.map_err(io::Error::other);
+        if let Err(error) = restored.flatten() {
+            log::error!(
+                "the usage journal cannot be read, so new budgets begin with nothing spent: {error}"
+            );
         }
-        Ok(())
+    }
+
+    /// What restores the budgets that are new, where there is a journal to do it from.
+    fn restoring(&self) -> Option<impl FnOnce() -> io::Result<()> + Send + use<>> {
+        // Where budgets are shared, the server that they are shared through remembers.
+        let journal = self.journal.clone().filter(|_| self.ledger.leases.is_none())?;
+        let (ledger, opened) = (Arc::clone(&self.ledger), self.ledger.unrestored());
+        (!opened.is_empty()).then_some(move || restore(&ledger, &opened, &journal))
     }
 
     /// From now on `/readyz` says yes.
@@ -227,4 +245,27 @@ impl Sources {
         metrics.roster.in_use(&self.objects, set_aside);
         Arc::new(snapshot)
     }
+}
+
+/// Counts in each of these scopes what was spent before its account was opened.
+fn restore(
+    ledger: &Ledger,
+    opened: &HashMap<Scope, DateTime<Utc>>,
+    journal: &Journal,
+) -> io::Result<()> {
+    journal.flush();
+    let today = Utc::now().date_naive();
+    let days = (report::first_day_of_budgets(today), today);
+    let unreadable = report::entries(journal.directory(), days, |_, entry| {
+        let Some(began) = entry.moment() else { return };
+        for scope in entry.scopes() {
+            if opened.get(&scope).is_some_and(|opened| began < *opened) {
+                ledger.restore(&scope, began, MicroUsd(entry.cost_micro_usd));
+            }
+        }
+    })?;
+    if unreadable > 0 {
+        log::warn!("the usage journal has {unreadable} lines that are no entries");
+    }
+    Ok(())
 }

@@ -102,7 +102,7 @@ impl State {
         if seen.is_some() && edition == Edition::default() {
             warn!("the roster is empty now: it was lost, or removed");
         }
-        self.lay(Arc::new(objects));
+        self.lay(Arc::new(objects)).await;
         *seen = Some(edition);
         runtime.read.send_replace(true);
         Ok(())
@@ -133,7 +133,7 @@ impl State {
             let expected = seen.clone().unwrap_or_default();
             let replaced = runtime.roster.replace(&expected, &next, &entry).await;
             if let Some(edition) = replaced.map_err(Refusal::Failed)? {
-                self.lay(Arc::new(next));
+                self.lay(Arc::new(next)).await;
                 *seen = Some(edition);
                 info!("{} `{}` by {}", entry.action, entry.name, entry.author.by);
                 return Ok(Changed { after: entry.after, secret });
