@@ -62,6 +62,8 @@ pub struct Ledger {
 struct Books {
     accounts: HashMap<Scope, Bound>,
     learned: HashMap<ModelAlias, Arc<Learned>>,
+    /// Accounts that do not know what was spent before, by when they were opened.
+    unrestored: HashMap<Scope, DateTime<Utc>>,
 }
 
 /// Rules, and the account that is kept under them.
@@ -105,11 +107,15 @@ impl Ledger {
     /// Takes a configuration in: an account goes on while its scope has rules.
     pub fn accounts(self: &Arc<Self>, snapshot: &Snapshot) -> Accounts {
         let mut books = self.lock();
-        let old = std::mem::take(&mut books.accounts);
+        let (old, now) = (std::mem::take(&mut books.accounts), Utc::now());
+        let Books { accounts, unrestored, .. } = &mut *books;
         let mut bound = |rules: &Arc<Rules>| {
-            let bound = books.accounts.entry(rules.scope.clone()).or_insert_with(|| {
+            let bound = accounts.entry(rules.scope.clone()).or_insert_with(|| {
                 let account = old.get(&rules.scope).map(|old| Arc::clone(&old.account));
-                let account = account.unwrap_or_else(|| self.open());
+                let account = account.unwrap_or_else(|| {
+                    unrestored.insert(rules.scope.clone(), now);
+                    self.open()
+                });
                 Bound { rules: Arc::clone(rules), account }
             });
             bound.clone()
@@ -131,10 +137,19 @@ impl Ledger {
         Accounts { keys, models: models.collect() }
     }
 
-    /// Counts money that was spent before the process began, in each of these scopes.
-    pub fn restore(&self, scopes: &[Scope], began: DateTime<Utc>, cost: MicroUsd) {
-        let books = self.lock();
-        for bound in scopes.iter().filter_map(|scope| books.accounts.get(scope)) {
+    /// The accounts with a budget that do not know what was spent before they were opened, by when they
+    /// were. Whoever asks has to [`Ledger::restore`] them: they are told once.
+    pub fn unrestored(&self) -> HashMap<Scope, DateTime<Utc>> {
+        let mut books = self.lock();
+        let Books { accounts, unrestored, .. } = &mut *books;
+        unrestored.retain(|scope, _| accounts.contains_key(scope));
+        let due = |scope: &Scope| accounts.get(scope).is_some_and(|bound| bound.rules.has_budget());
+        unrestored.extract_if(|scope, _| due(scope)).collect()
+    }
+
+    /// Counts money that was spent before an account was opened.
+    pub fn restore(&self, scope: &Scope, began: DateTime<Utc>, cost: MicroUsd) {
+        if let Some(bound) = self.lock().accounts.get(scope) {
             bound.account.lock().restore(began, cost.0);
         }
     }

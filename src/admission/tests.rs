@@ -236,8 +236,10 @@ fn accounts_go_on_over_reloads_and_restarts() {
     let bank = bank("", "limits: {requests_per_day: 1}, budget: {day_micro_usd: 100}", "");
     bank.settle(bank.ask("a", cost(60), 0).unwrap(), 0, 60, 0);
     let scopes = [Scope::Key("a".into()), Scope::Tenant("t".into())];
-    bank.ledger.restore(&scopes, bank.start, crate::types::MicroUsd(10));
-    bank.ledger.restore(&scopes, bank.start - Duration::days(1), crate::types::MicroUsd(99));
+    for scope in &scopes {
+        bank.ledger.restore(scope, bank.start, crate::types::MicroUsd(10));
+        bank.ledger.restore(scope, bank.start - Duration::days(1), crate::types::MicroUsd(99));
+    }
     let accounts = bank.ledger.accounts(&snapshot(
         "",
         "limits: {requests_per_day: 2}, budget: {day_micro_usd: 100}",

@@ -51,6 +51,8 @@ pub struct Bill {
     day: NaiveDate,
     price_percent: u32,
     images: u64,
+    /// The most that the client allows the answer, where anybody had to know.
+    answer_max: u64,
 }
 
 /// What an answer is charged by.
@@ -88,6 +90,7 @@ impl Bill {
             day,
             price_percent: caller.terms.price_percent,
             images: if terms.is_priced { draft.images() } else { 0 },
+            answer_max: u64::MAX,
         };
         if let Some(applying) = active.accounts.applying(caller, model) {
             let estimate = draft.demand(&model.rewrite, applying.answer_tokens());
@@ -103,6 +106,9 @@ impl Bill {
                 Ok(permit) => bill.admitted(permit),
                 Err(refused) if may_wait(terms, &refused) => bill.refused = Some(refused),
                 Err(refused) => return Err(refused.error()),
+            }
+            if !estimate.guessed {
+                bill.answer_max = estimate.answer;
             }
         }
         Ok(bill)
@@ -134,7 +140,7 @@ impl Bill {
         let (tokens, source) = match (answer.tokens, request.operation) {
             (Some(tokens), _) => (tokens, Some(UsageSource::Reported)),
             (None, Operation::Chat | Operation::Completion) => {
-                let output = estimate::answer(answer.bytes, request.stream);
+                let output = estimate::answer(answer.bytes, request.stream).min(self.answer_max);
                 let input = request.prompt_tokens();
                 let tokens = TokenUsage { input, output, ..TokenUsage::default() };
                 (tokens, Some(UsageSource::Estimated))
