@@ -97,9 +97,9 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let mut bill = open_bill(state, open).await?;
     let request = draft.rewrite(&rewriting)?;
     let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
-    if let Some(waiting) = &active.snapshot.terms.waiting {
+    if bill.refused.is_some() {
         let deadline = ctx.started + pool.model.timeouts.total;
-        let room = waiting::for_room(&mut bill, (waiting, &caller), session, deadline);
+        let room = waiting::for_room(&mut bill, (&active, &caller), session, deadline);
         Box::pin(room).await?;
     }
     let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
