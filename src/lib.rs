@@ -55,6 +55,8 @@ pub mod config;
 
 pub mod keys;
 
+pub mod template;
+
 pub mod mock;
 
 pub mod bench;

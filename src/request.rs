@@ -8,7 +8,7 @@
 pub mod assumed;
 pub mod outgoing;
 mod platform;
-mod prompt;
+pub mod prompt;
 mod rules;
 mod state;
 mod wish;
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue};
 
+use self::prompt::Prompts;
 use crate::admission::estimate;
 use crate::config::snapshot::{Key, Model, Rewrite};
 use crate::dialect::counting;
@@ -113,6 +114,8 @@ pub struct Rewriting<'a> {
     pub headers: &'a HeaderMap,
     /// The day, in UTC.
     pub today: NaiveDate,
+    /// The messages that are put in, where they are made already.
+    pub prompts: Option<Prompts<'a>>,
 }
 
 impl<'a> Draft<'a> {

@@ -3,6 +3,7 @@
 //! It is filled while the request goes its way and used once, in `logging`: by the limits
 //! that settle, by metrics and by the access log. It holds no secret and no body.
 
+mod csv;
 pub mod entry;
 pub mod journal;
 pub mod report;
@@ -58,7 +59,7 @@ pub struct UsageRecord {
     pub request_bytes: u64,
     /// The body as sent to the client, in bytes.
     pub response_bytes: u64,
-    /// As reported by the upstream, where it did.
+    /// As reported by the upstream of a good answer, or as estimated where they are charged.
     pub tokens: Option<TokenUsage>,
     /// What its use comes to.
     pub charge: Charge,

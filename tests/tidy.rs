@@ -18,7 +18,7 @@ const HOOK_LINES_MAX: usize = 25;
 
 /// Top-level modules from the ground up: each may use those of its own level and below.
 const LEVELS: [&[&str]; 7] = [
-    &["types", "error", "valkey"],
+    &["types", "error", "valkey", "template"],
     &["dialect"],
     &["config", "keys"],
     &[

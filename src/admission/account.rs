@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::money::{Money, Period};
+use super::queue::{Queue, Waiter};
 use super::refusal::{Refusal, Rule, Wait};
 use super::share::{Ask, Grant, Link, Meeting, Shares};
 use super::window::{Micros, Place, Window};
@@ -29,6 +30,8 @@ pub struct State {
     money: [Money; PERIODS.len()],
     /// What of it this gateway may use, where several share the rules.
     shares: Option<Box<Shares>>,
+    /// Those who wait for room here; never an empty queue.
+    queue: Option<Box<Queue>>,
 }
 
 /// Where a request was noted in one account.
@@ -107,7 +110,7 @@ impl State {
         }
         for (index, period, budget) in budgets(rules) {
             let Some(money) = self.money.get_mut(index) else { continue };
-            if money.left(period.of(demand.began), budget) < demand.cost {
+            if money.left(demand.began.get(index), budget) < demand.cost {
                 note(
                     Wait::until(period.end(now.utc), now.utc, demand.cost <= budget),
                     Rule::Budget(index),
@@ -127,7 +130,7 @@ impl State {
             let (amount, period) = match rule {
                 Rule::Requests(_) | Rule::InFlight => (1, NaiveDate::default()),
                 Rule::Tokens(_) => (demand.tokens(limit), NaiveDate::default()),
-                Rule::Budget(index) => (demand.cost, period(index, demand.began)),
+                Rule::Budget(index) => (demand.cost, demand.began.get(index)),
             };
             let used = self.used(rule, period, now.micros);
             let meeting = Meeting { used, amount, period };
@@ -144,6 +147,43 @@ impl State {
             }
         }
         longest
+    }
+
+    /// Refuses, while others wait here, whoever comes (`None`) or is not the first of them.
+    pub fn behind(
+        &self,
+        rules: &Rules,
+        demand: &Demand,
+        waiter: Option<&Arc<Waiter>>,
+    ) -> Option<Refusal> {
+        let queue = self.queue.as_ref()?;
+        let is_first =
+            waiter.zip(queue.first()).is_some_and(|(own, first)| Arc::ptr_eq(own, first));
+        (!is_first).then(|| Refusal::new(rules, queue.rule, Wait::Unknown, demand))
+    }
+
+    /// Lets a request wait here that was refused by this rule.
+    pub fn join(&mut self, waiter: &Arc<Waiter>, rule: Rule) {
+        let queue = self.queue.get_or_insert_with(|| Box::new(Queue::new(rule)));
+        queue.rule = rule;
+        queue.join(waiter);
+    }
+
+    /// One that waited here does so no longer: the next one may try.
+    pub fn leave(&mut self, waiter: &Arc<Waiter>, was_served: bool) {
+        let Some(queue) = &mut self.queue else { return };
+        queue.leave(waiter, was_served);
+        match queue.first() {
+            Some(_) => queue.call(),
+            None => self.queue = None,
+        }
+    }
+
+    /// There may be room now.
+    fn call(&self) {
+        if let Some(queue) = &self.queue {
+            queue.call();
+        }
     }
 
     /// What this gateway has used of a rule, requests under way included.
@@ -188,6 +228,7 @@ impl State {
         if let Some(shares) = &mut self.shares {
             shares.granted(ask, grant);
         }
+        self.call();
     }
 
     /// What nobody asked for since the last call is no longer held in stock.
@@ -204,7 +245,7 @@ impl State {
         }
         for (rule, limit) in all(rules) {
             let of = match rule {
-                Rule::Budget(index) => period(index, demand.began),
+                Rule::Budget(index) => demand.began.get(index),
                 _ => NaiveDate::default(),
             };
             let used = self.used(rule, of, now.micros);
@@ -230,8 +271,8 @@ impl State {
             }
         }
         self.in_flight += 1;
-        for (money, period) in self.money.iter_mut().zip(Period::ALL) {
-            money.set_aside(period.of(demand.began), demand.cost);
+        for (money, period) in self.money.iter_mut().zip(demand.began.iter()) {
+            money.set_aside(period, demand.cost);
         }
         self.took(rules, demand, now);
         self.left(rules, now, quota);
@@ -279,12 +320,13 @@ impl State {
             }
         }
         self.in_flight = self.in_flight.saturating_sub(1);
-        for (money, period) in self.money.iter_mut().zip(Period::ALL) {
-            money.settle(period.of(demand.began), demand.cost, used.cost);
+        self.call();
+        for (money, period) in self.money.iter_mut().zip(demand.began.iter()) {
+            money.settle(period, demand.cost, used.cost);
         }
-        let warnings = budgets(rules).filter_map(|(index, period, budget)| {
+        let warnings = budgets(rules).filter_map(|(index, _, budget)| {
             let money = self.money.get_mut(index)?;
-            let spent = money.spent(period.of(demand.began));
+            let spent = money.spent(demand.began.get(index));
             passed(money, Spent { period: index, spent, budget }, &rules.warn_percent)
         });
         warnings.last()

@@ -179,6 +179,11 @@ impl Log {
         fold(&self.entries)
     }
 
+    /// The latest version's `data`.
+    pub fn data(&self) -> &str {
+        data(&self.entries)
+    }
+
     /// A version's document; `None` where it is not kept.
     pub fn at(&self, version: Version, versions_max: usize) -> Option<View<'_>> {
         let hidden = self.entries.len().saturating_sub(versions_max);
@@ -223,15 +228,16 @@ impl View<'_> {
 fn fold(entries: &[Entry]) -> View<'_> {
     let start = entries.iter().rposition(Entry::is_whole).unwrap_or_default();
     let entries = entries.get(start..).unwrap_or_default();
-    let data = entries.iter().rev().find_map(|entry| match &entry.change {
-        Change::Whole(document) => Some(&*document.data),
-        Change::Append { data, .. } => data.as_deref(),
-    });
     View {
         messages: entries.iter().flat_map(Entry::messages).collect(),
-        data: data.unwrap_or(NO_DATA),
+        data: data(entries),
         at: entries.last().map_or(0, |entry| entry.at),
     }
+}
+
+fn data(entries: &[Entry]) -> &str {
+    let said = entries.iter().rev().find_map(|entry| entry.change.data());
+    said.map_or(NO_DATA, |data| data)
 }
 
 #[cfg(test)]

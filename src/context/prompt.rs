@@ -1,7 +1,6 @@
 //! The prompt of a turn: which messages go upstream, and their text.
 //!
-//! It is what is kept and what is new, behind what the route puts first; where that is too long, a
-//! summary stands for the oldest turns, or they stay behind.
+//! It is what is kept and what is new; where that is too long, a summary stands for the oldest turns, or they stay behind.
 
 use std::sync::Arc;
 
@@ -15,8 +14,6 @@ use crate::error::{Error, Kind, Result};
 
 /// What a prompt is made of.
 pub struct Material<'a> {
-    /// What the route puts first.
-    pub lead: Option<Message>,
     /// The conversation, with what is new at its end.
     pub messages: Vec<&'a Message>,
     /// How many of its last messages the request brought.
@@ -69,7 +66,7 @@ impl Contexts {
         material: &Material<'_>,
         fitting: &Fitting,
     ) -> Result<Prompt> {
-        let Material { lead, messages, own } = material;
+        let Material { messages, own } = material;
         let summary = fitting.summary()?;
         let is_near = |messages: &[&Message]| {
             let limit = summary.map(|(summary, max)| percent(max, summary.at_percent));
@@ -79,7 +76,7 @@ impl Contexts {
             true => self.fold(key, messages).await?,
             false => None,
         };
-        let list = list(lead.as_ref(), fold.as_ref(), messages);
+        let list = list(fold.as_ref(), messages);
         let wanted = match summary.filter(|_| is_near(&list.messages)) {
             Some((summary, max)) => list.wanted(messages, summary, fitting.limit(max)),
             None => None,
@@ -87,7 +84,7 @@ impl Contexts {
         let view = fitting.fit(&list.messages)?;
         self.tell(&list.messages, *own, &view);
         let sent = list.messages.len() - view.dropped;
-        let added = usize::from(lead.is_some()) + usize::from(fold.is_some());
+        let added = usize::from(fold.is_some());
         Ok(Prompt {
             text: joined(&list.messages, &view),
             messages: sent,
@@ -112,13 +109,9 @@ impl Contexts {
     }
 }
 
-/// What comes first, what must stay of what was folded, its summary, and the rest.
-fn list<'a>(
-    lead: Option<&'a Message>,
-    fold: Option<&'a Fold>,
-    messages: &[&'a Message],
-) -> List<'a> {
-    let mut list: Vec<&Message> = lead.into_iter().collect();
+/// What must stay of what was folded, its summary, and the rest.
+fn list<'a>(fold: Option<&'a Fold>, messages: &[&'a Message]) -> List<'a> {
+    let mut list: Vec<&Message> = Vec::with_capacity(messages.len());
     let mut behind = 0;
     if let Some(fold) = fold {
         let stays = window::stays(messages);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::ask::Asked;
 use super::delta::{self, Bounds, Delta};
-use super::log::{Document, Log};
+use super::log::{Document, Log, NO_DATA};
 use super::store::Key;
 use super::{Contexts, HeldLease, Rules, bounds, expect, fresh_id, not_found, responses};
 use crate::error::Result;
-use crate::types::Version;
+use crate::types::{TenantId, Version};
 
 /// What a turn builds on.
 pub struct Start {
@@ -22,12 +22,25 @@ pub struct Start {
     pub changed: Option<delta::Change>,
 }
 
+impl Start {
+    /// The context's `data` as the turn finds it, behind its deltas.
+    pub fn data(&self) -> &str {
+        match &self.changed {
+            Some(delta::Change::Data(data)) => data,
+            Some(delta::Change::Whole(document)) => &document.data,
+            None => self.log.as_ref().map_or(NO_DATA, |log| log.data()),
+        }
+    }
+}
+
 impl Contexts {
-    /// Takes the lease of a turn's context and reads it.
+    /// Takes the lease of a turn's context, or of a new one, and reads it.
     ///
     /// # Errors
     /// `ContextBusy`, `ContextConflict`, `ContextNotFound`, `DeltaRefused`, `ContextStore`.
-    pub(super) async fn start(&self, key: Key, asked: &Asked, rules: &Rules) -> Result<Start> {
+    pub async fn start(&self, tenant: &TenantId, asked: &Asked, rules: &Rules) -> Result<Start> {
+        let id = asked.id.clone().map_or_else(fresh_id, Ok)?;
+        let key = Key { tenant: tenant.clone(), id };
         let lease = self.lease_for(&key, asked, rules).await?;
         let log = self.read(&key).await?;
         let base = log.as_ref().map_or(Version(0), |log| log.version());

@@ -287,9 +287,9 @@ async fn turn(
     is_answered: bool,
 ) -> Result<()> {
     let messages = json!([{"role": "user", "content": said.to_string()}]).to_string();
-    let (tenant, messages) = (tenant.clone(), read_all(&messages)?);
-    let coming = Coming { tenant, messages, by_name: false, tokens_max: None };
-    let turn = contexts.begin(asked, coming, &rules()).await?.turn;
+    let coming = Coming { messages: read_all(&messages)?, by_name: false, tokens_max: None };
+    let start = contexts.start(tenant, &asked, &rules()).await?;
+    let turn = contexts.begin(start, asked, coming, &rules()).await?.turn;
     if is_answered {
         let answer = json!({"role": "assistant", "content": said.to_string()}).to_string();
         turn.answered(Gathered::Complete(answer));

@@ -18,17 +18,15 @@ use super::prompt::{Fitting, Material};
 use super::start::Start;
 use super::store::{Failure, Keep, Key, Limit as StoreLimit};
 use super::summary::Wanted;
-use super::{Contexts, HeldLease, Rules, error, fresh_id, keep, now, responses};
+use super::{Contexts, HeldLease, Rules, error, keep, now, responses};
 use crate::dialect::openai::capture::Gathered;
 use crate::dialect::responses::naming::Names;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::TurnEnd;
-use crate::types::{TenantId, Version};
+use crate::types::Version;
 
 /// What a request brings to its context.
 pub struct Coming {
-    /// Whose the context is.
-    pub tenant: TenantId,
     /// The request's own messages.
     pub messages: Vec<Message>,
     /// Whether results among them may name their calls by the function alone.
@@ -82,20 +80,18 @@ struct Pending {
 }
 
 impl Contexts {
-    /// Begins a turn.
+    /// Begins a turn, from what it builds on.
     ///
     /// # Errors
-    /// `ContextBusy`, `ContextConflict`, `ContextNotFound`, `ContextTooLong`, `ContextLimit`,
-    /// `DeltaRefused`, `ContextStore`: nothing has changed then.
+    /// `ContextTooLong`, `ContextLimit`, `ContextStore`: nothing has changed then.
     pub async fn begin(
         self: &Arc<Self>,
+        start: Start,
         asked: Asked,
         mut coming: Coming,
         rules: &Rules,
     ) -> Result<Begun> {
-        let id = asked.id.clone().map_or_else(fresh_id, Ok)?;
-        let key = Key { tenant: coming.tenant, id };
-        let Start { key, lease, log, changed } = self.start(key, &asked, rules).await?;
+        let Start { key, lease, log, changed } = start;
         let base = log.as_ref().map_or(Version(0), |log| log.version());
         let stored = stored(log.as_deref(), changed.as_ref());
         if coming.by_name {
@@ -115,7 +111,7 @@ impl Contexts {
             summary: rules.window.summary.clone(),
         };
         let own = coming.messages.len();
-        let material = Material { lead: None, messages, own };
+        let material = Material { messages, own };
         let prompt = self.prompt(&key, &material, &fitting).await?;
         let facts = Facts {
             version: if lease.is_some() { base.next() } else { base },
@@ -291,8 +287,7 @@ fn named(mut names: Names, lease: Option<&HeldLease>, key: &Key, version: Versio
 
 /// A context's `data`, where a response is to be put into it.
 fn data_before(log: Option<&Log>, names: &Names) -> Arc<str> {
-    let log = log.filter(|_| !names.is_empty());
-    log.map_or_else(|| NO_DATA.into(), |log| log.latest().data.into())
+    log.filter(|_| !names.is_empty()).map_or(NO_DATA, Log::data).into()
 }
 
 /// The messages before the request's own.

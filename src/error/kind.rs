@@ -53,6 +53,8 @@ pub enum Kind {
     ContextProtocol,
     /// A JSON Patch or JSON Merge Patch that cannot be applied.
     DeltaRefused,
+    /// The prompt of a model or tenant cannot be made of the context's data.
+    PromptTemplate,
     /// The store of contexts does not work.
     ContextStore,
     /// No provider of the model serves what is asked for.
@@ -117,6 +119,7 @@ impl Kind {
         Kind::ContextPrecondition,
         Kind::ContextProtocol,
         Kind::DeltaRefused,
+        Kind::PromptTemplate,
         Kind::ContextStore,
         Kind::UnsupportedOperation,
         Kind::Untranslatable,
@@ -152,7 +155,7 @@ impl Kind {
             Kind::ContextPrecondition => 412,
             Kind::BodyTooLarge | Kind::ContextLimit => 413,
             Kind::UnsupportedMediaType => 415,
-            Kind::DeltaRefused => 422,
+            Kind::DeltaRefused | Kind::PromptTemplate => 422,
             Kind::InvalidBody
             | Kind::MissingModel
             | Kind::ParameterRefused
@@ -207,6 +210,7 @@ impl Kind {
             Kind::ContextPrecondition => "context_precondition_failed",
             Kind::ContextProtocol => "context_protocol_unsupported",
             Kind::DeltaRefused => "context_delta_refused",
+            Kind::PromptTemplate => "prompt_template_failed",
             Kind::ContextStore => "context_store_unavailable",
             Kind::UnsupportedOperation => "unsupported_operation",
             Kind::Untranslatable => "untranslatable",
@@ -266,6 +270,7 @@ impl Kind {
             | Kind::ContextPrecondition
             | Kind::ContextProtocol
             | Kind::DeltaRefused
+            | Kind::PromptTemplate
             | Kind::UnsupportedOperation
             | Kind::Untranslatable
             | Kind::Unpriced
@@ -302,6 +307,7 @@ impl Kind {
             | Kind::ContextPrecondition
             | Kind::ContextProtocol
             | Kind::DeltaRefused
+            | Kind::PromptTemplate
             | Kind::UnsupportedOperation
             | Kind::Untranslatable
             | Kind::ClientGone => "invalid_request_error",

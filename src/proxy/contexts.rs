@@ -29,7 +29,8 @@ use crate::dialect::ir::loss::Loss;
 use crate::dialect::members::Members;
 use crate::dialect::turns;
 use crate::error::{Error, Kind, Result};
-use crate::request::Draft;
+use crate::request::prompt::Prompts;
+use crate::request::{Draft, Rewriting};
 use crate::route::contexts::{Action, Place};
 use crate::state::{Active, State};
 use crate::types::{Operation, Version};
@@ -66,41 +67,49 @@ pub fn asked(
 }
 
 /// A turn that has begun.
-pub struct Begun {
+pub struct Begun<'a> {
     /// Goes with the request.
     pub turn: Arc<Turn>,
     /// The body, with the whole prompt.
     pub body: Bytes,
     /// What the conversation could not carry.
     pub losses: Vec<Loss>,
+    /// The messages that the configuration puts in.
+    pub prompts: Prompts<'a>,
 }
 
 /// Begins a turn: the body that comes back has the whole prompt in place of the request's own
 /// messages, and no member `context`.
 ///
 /// # Errors
-/// Those of `Contexts::begin`, and `InvalidBody` where there are no messages.
-pub async fn begin(
+/// Those of `Contexts::start` and `Contexts::begin`, `PromptTemplate`, and `InvalidBody` where there are no
+/// messages.
+pub async fn begin<'a>(
     state: &State,
     active: &Active,
     asked: Asked,
-    (caller, model): (&Caller, &Model),
+    rewriting: &Rewriting<'a>,
     (draft, body): (&Draft<'_>, &Bytes),
-) -> Result<Begun> {
+) -> Result<Begun<'a>> {
+    let rules = &active.snapshot.contexts;
     let dialect = draft.call().dialect;
     let members = Members::parse(body).map_err(|error| unreadable(&error))?;
     let said = turns::said(dialect, &members)?.ok_or_else(|| no_messages(dialect))?;
+    let messages = message::read_all(&said.text)?;
+    let start = state.contexts.start(&rewriting.caller.tenant, &asked, rules).await?;
+    let prompts = Prompts::make(rewriting, Some(start.data()))?;
+    let beside: u32 = turns::beside(dialect, &members).map(tokens::estimate).sum();
+    let beside = prompts.texts().map(tokens::estimate).fold(beside, u32::saturating_add);
     let coming = Coming {
-        tenant: caller.tenant.clone(),
-        messages: message::read_all(&said.text)?,
+        messages,
         by_name: dialect == Dialect::Gemini,
-        tokens_max: tokens_max(dialect, &members, (model, &asked), active),
+        tokens_max: tokens_max(dialect, &members, beside, (rewriting.model, &asked), rules),
     };
-    let begun = state.contexts.begin(asked, coming, &active.snapshot.contexts).await?;
+    let begun = state.contexts.begin(start, asked, coming, rules).await?;
     let completed = turns::completed(dialect, body, &members, &begun.messages)?;
     let mut losses = said.losses;
     losses.extend(completed.losses);
-    Ok(Begun { turn: Arc::new(begun.turn), body: completed.text, losses })
+    Ok(Begun { turn: Arc::new(begun.turn), body: completed.text, losses, prompts })
 }
 
 /// The most tokens that the prompt's messages may have: what the client says, or the model's window
@@ -108,12 +117,12 @@ pub async fn begin(
 fn tokens_max(
     dialect: Dialect,
     members: &Members<'_>,
+    beside: u32,
     (model, asked): (&Model, &Asked),
-    active: &Active,
+    rules: &Rules,
 ) -> Option<u32> {
     let answer = turns::answer_tokens(dialect, members);
-    let answer = answer.unwrap_or(u64::from(active.snapshot.contexts.window.answer_tokens));
-    let beside: u32 = turns::beside(dialect, members).map(tokens::estimate).sum();
+    let answer = answer.unwrap_or(u64::from(rules.window.answer_tokens));
     let window = model.window_tokens.map(|window| {
         window.saturating_sub(u32::try_from(answer).unwrap_or(u32::MAX)).saturating_sub(beside)
     });

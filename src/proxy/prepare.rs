@@ -16,6 +16,7 @@ use super::deadline::Deadline;
 use super::exchange::{Context, Exchange};
 use super::faces;
 use super::reply::Reply;
+use super::waiting;
 use crate::auth;
 use crate::body;
 use crate::body::coding::Coding;
@@ -76,19 +77,25 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
         return Ok(Next::Reply(Reply::estimate(body)));
     }
     draft.admit(&pool.model)?;
+    let mut rewriting = rewriting(&pool, &caller, header, now);
     let (mut turn, mut losses) = (None, Vec::new());
     if let Some(asked) = contexts::asked(&active.snapshot.contexts, header, &draft)? {
-        let who = (&*caller, &*pool.model);
-        let begin = contexts::begin(state, &active, *asked, who, (&draft, &body));
+        let begin = contexts::begin(state, &active, *asked, &rewriting, (&draft, &body));
         let begun = Box::pin(begin).await?;
         (turn, completed, losses) = (Some(begun.turn), begun.body, begun.losses);
+        rewriting.prompts = Some(begun.prompts);
         draft = draft.with_body(&completed)?;
     }
     draft.refuse_state()?;
     let open = || Bill::open(&active, &caller, &pool, (&draft, header), now);
-    let bill = open_bill(state, open).await?;
-    let request = rewrite(draft, &pool, &caller, header, now)?;
+    let mut bill = open_bill(state, open).await?;
+    let request = draft.rewrite(&rewriting)?;
     let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
+    if let Some(waiting) = &active.snapshot.terms.waiting {
+        let deadline = ctx.started + pool.model.timeouts.total;
+        let room = waiting::for_room(&mut bill, (waiting, &caller), session, deadline);
+        Box::pin(room).await?;
+    }
     let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
     Ok(Next::Forward(Box::new(exchange)))
 }
@@ -173,16 +180,19 @@ pub async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> 
     }
 }
 
-fn rewrite(
-    draft: Draft<'_>,
-    pool: &Pool,
-    caller: &Key,
-    header: &RequestHeader,
+fn rewriting<'a>(
+    pool: &'a Pool,
+    caller: &'a Key,
+    header: &'a RequestHeader,
     now: DateTime<Utc>,
-) -> Result<Request> {
-    let rewriting =
-        Rewriting { model: &pool.model, caller, headers: &header.headers, today: now.date_naive() };
-    draft.rewrite(&rewriting)
+) -> Rewriting<'a> {
+    Rewriting {
+        model: &pool.model,
+        caller,
+        headers: &header.headers,
+        today: now.date_naive(),
+        prompts: None,
+    }
 }
 
 /// The value that a consistent hash goes by: the same in every process and after a restart.

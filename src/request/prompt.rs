@@ -1,4 +1,7 @@
 //! Messages that the configuration puts into chats.
+//!
+//! They are made once a request ([`Prompts::make`]), for a turn of a context before its window is
+//! cut, since they take their part of it; and put into the body with the other edits.
 
 use std::fmt::Write;
 
@@ -9,13 +12,87 @@ use crate::dialect::ir::Dialect;
 use crate::dialect::members::Members;
 use crate::dialect::messages::{Insertions, Places};
 use crate::dialect::splice::Splice;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::template::Facts;
 use crate::types::Operation;
 
-/// Puts the tenant's messages and then the alias's into the chat.
+/// What a template is made of where there is no context.
+pub const NO_DATA: &str = "{}";
+
+/// The messages of one request.
+#[derive(Default)]
+pub struct Prompts<'a>(Vec<Said<'a>>);
+
+/// One message; its text is not empty.
+struct Said<'a> {
+    role: &'a str,
+    position: Position,
+    text: String,
+}
+
+impl<'a> Prompts<'a> {
+    /// Makes the tenant's messages and then the alias's. `data` is the context's, which templates
+    /// are made of; without it templates are left out.
+    ///
+    /// # Errors
+    /// `PromptTemplate` where a template cannot be made of this data.
+    pub fn make(rewriting: &Rewriting<'a>, data: Option<&str>) -> Result<Self> {
+        let (caller, model) = (rewriting.caller, rewriting.model);
+        let tenant = || format!("the tenant `{}`", caller.tenant);
+        let of_tenant =
+            texts(&caller.prompt, rewriting, data).map_err(|why| failed(tenant(), &why));
+        let alias = || format!("the model `{}`", model.alias);
+        let own = &model.rewrite.prompt;
+        let own = texts(own, rewriting, data).map_err(|why| failed(alias(), &why));
+        let mut said = of_tenant?;
+        said.extend(own?);
+        Ok(Self(said))
+    }
+
+    /// Their texts.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|said| said.text.as_str())
+    }
+
+    /// The messages where instructions stand apart from turns: what is no instruction is a turn, and
+    /// instructions have no place between turns.
+    fn inserts(&self) -> Inserts {
+        let mut inserts = Inserts::default();
+        for Said { role, position, text } in &self.0 {
+            let is_instruction = matches!(*role, "system" | "developer");
+            let (is_models, text) = (*role == "assistant", text.clone());
+            match (is_instruction, position) {
+                (true, Position::BeforeSystem) => inserts.before.push(text),
+                (true, Position::AfterSystem | Position::End) => inserts.behind.push(text),
+                (false, Position::End) => inserts.last.push(Turn { is_models, text }),
+                (false, _) => inserts.first.push(Turn { is_models, text }),
+            }
+        }
+        inserts
+    }
+
+    /// The messages of one place as JSON, joined by commas.
+    fn written(&self, position: Position) -> Vec<u8> {
+        let mut out = Vec::new();
+        for said in self.0.iter().filter(|said| said.position == position) {
+            if !out.is_empty() {
+                out.push(b',');
+            }
+            out.extend_from_slice(br#"{"role":""#);
+            out.extend_from_slice(said.role.as_bytes());
+            out.extend_from_slice(br#"","content":"#);
+            // Writing a string into memory cannot fail.
+            let _written = serde_json::to_writer(&mut out, &said.text);
+            out.push(b'}');
+        }
+        out
+    }
+}
+
+/// Puts the messages into the chat: those of its turn, or else those that are made now.
 ///
 /// # Errors
-/// `InvalidBody` where `messages`, or what stands for it, is no array.
+/// `InvalidBody` where `messages`, or what stands for it, is no array; `PromptTemplate`.
 pub(super) fn insert(
     dialect: Dialect,
     operation: Operation,
@@ -23,77 +100,61 @@ pub(super) fn insert(
     rewriting: &Rewriting<'_>,
     splice: &mut Splice,
 ) -> Result<()> {
-    // Anthropic counts the tokens of what it would otherwise answer, in the same body.
+    let is_chat = operation == Operation::Chat;
+    // Anthropic counts the tokens of what it would otherwise answer, in the same body; what a
+    // context would say is not known then.
     let counts = operation == Operation::CountTokens && dialect == Dialect::Anthropic;
-    let is_chat = operation == Operation::Chat || counts;
     let none = rewriting.caller.prompt.is_empty() && rewriting.model.rewrite.prompt.is_empty();
-    if none || !is_chat {
+    if none || !(is_chat || counts) {
         return Ok(());
     }
+    let made;
+    let prompts = match &rewriting.prompts {
+        Some(prompts) => prompts,
+        None => {
+            made = Prompts::make(rewriting, is_chat.then_some(NO_DATA))?;
+            &made
+        }
+    };
     if dialect != Dialect::Chat {
-        return inserts(rewriting).write(dialect, members, splice).map_err(wrong_field);
+        return prompts.inserts().write(dialect, members, splice).map_err(wrong_field);
     }
     let Some(messages) = members.get("messages") else { return Ok(()) };
     let places = Places::find(members, messages)
         .map_err(|error| invalid_member("messages", &format!("must be an array ({error})")))?;
     let texts = Insertions {
-        start: &rendered(rewriting, Position::BeforeSystem),
-        after_system: &rendered(rewriting, Position::AfterSystem),
-        end: &rendered(rewriting, Position::End),
+        start: &prompts.written(Position::BeforeSystem),
+        after_system: &prompts.written(Position::AfterSystem),
+        end: &prompts.written(Position::End),
     };
     places.insert(&texts, splice).map_err(overlap)
 }
 
-/// The messages where instructions stand apart from turns: what is no instruction is a turn, and
-/// instructions have no place between turns.
-fn inserts(rewriting: &Rewriting<'_>) -> Inserts {
-    let mut inserts = Inserts::default();
-    for message in rewriting.caller.prompt.iter().chain(&rewriting.model.rewrite.prompt) {
-        let text = filled(message, rewriting);
-        let is_instruction = matches!(&*message.role, "system" | "developer");
-        let is_models = &*message.role == "assistant";
-        match (is_instruction, message.position) {
-            (true, Position::BeforeSystem) => inserts.before.push(text),
-            (true, Position::AfterSystem | Position::End) => inserts.behind.push(text),
-            (false, Position::End) => inserts.last.push(Turn { is_models, text }),
-            (false, _) => inserts.first.push(Turn { is_models, text }),
+/// The messages of one owner; what has no text is left out.
+fn texts<'a>(
+    messages: &'a [PromptMessage],
+    rewriting: &Rewriting<'_>,
+    data: Option<&str>,
+) -> std::result::Result<Vec<Said<'a>>, String> {
+    let said = |message: &'a PromptMessage| {
+        let mut text = String::new();
+        for piece in &message.content {
+            fill(piece, rewriting, data, &mut text)?;
         }
-    }
-    inserts
+        Ok(Said { role: &message.role, position: message.position, text })
+    };
+    let is_said = |said: &std::result::Result<Said<'_>, String>| {
+        said.as_ref().map_or(true, |said| !said.text.is_empty())
+    };
+    messages.iter().map(said).filter(is_said).collect()
 }
 
-/// The messages of one place as JSON, joined by commas.
-fn rendered(rewriting: &Rewriting<'_>, position: Position) -> Vec<u8> {
-    let mut out = Vec::new();
-    let all = rewriting.caller.prompt.iter().chain(&rewriting.model.rewrite.prompt);
-    for message in all.filter(|message| message.position == position) {
-        if !out.is_empty() {
-            out.push(b',');
-        }
-        render(message, rewriting, &mut out);
-    }
-    out
-}
-
-fn render(message: &PromptMessage, rewriting: &Rewriting<'_>, out: &mut Vec<u8>) {
-    let text = filled(message, rewriting);
-    out.extend_from_slice(br#"{"role":""#);
-    out.extend_from_slice(message.role.as_bytes());
-    out.extend_from_slice(br#"","content":"#);
-    // Writing a string into memory cannot fail.
-    let _written = serde_json::to_writer(&mut *out, &text);
-    out.push(b'}');
-}
-
-fn filled(message: &PromptMessage, rewriting: &Rewriting<'_>) -> String {
-    let mut text = String::new();
-    for piece in &message.content {
-        fill(piece, rewriting, &mut text);
-    }
-    text
-}
-
-fn fill(piece: &Piece, rewriting: &Rewriting<'_>, text: &mut String) {
+fn fill(
+    piece: &Piece,
+    rewriting: &Rewriting<'_>,
+    data: Option<&str>,
+    text: &mut String,
+) -> std::result::Result<(), String> {
     match piece {
         Piece::Text(plain) => text.push_str(plain),
         Piece::Tenant => text.push_str(rewriting.caller.tenant.as_str()),
@@ -106,5 +167,20 @@ fn fill(piece: &Piece, rewriting: &Rewriting<'_>, text: &mut String) {
             let value = rewriting.headers.get(name).and_then(|value| value.to_str().ok());
             text.push_str(value.unwrap_or_default());
         }
+        Piece::Template(template) => {
+            let Some(data) = data else { return Ok(()) };
+            let model = rewriting.model.alias.as_str();
+            let facts = Facts { data, model, tenant: rewriting.caller.tenant.as_str() };
+            text.push_str(&template.render(&facts)?);
+        }
     }
+    Ok(())
+}
+
+fn failed(whose: String, why: &str) -> Error {
+    let text = format!(
+        "A prompt of {whose} cannot be made of the context's data: {why}. A turn may bring data by \
+         `context.merge` or `context.delta`."
+    );
+    Error::new(Kind::PromptTemplate, text).param("context")
 }

@@ -1,6 +1,7 @@
 //! What is changed in bodies: messages put in, members set, lowered and refused.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Number;
 
@@ -46,12 +47,26 @@ pub(super) fn prompt(raw: &[raw::PromptMessage], spot: &Spot<'_>) -> Vec<PromptM
         .map(|(index, message)| PromptMessage {
             role: role(message.role).into(),
             position: position(message.position),
-            content: content(&message.content, &spot.item(index).key("content")),
+            content: content(message, &spot.item(index)),
         })
         .collect()
 }
 
-fn content(text: &str, spot: &Spot<'_>) -> Vec<Piece> {
+fn content(raw: &raw::PromptMessage, spot: &Spot<'_>) -> Vec<Piece> {
+    match (&raw.content, &raw.template) {
+        (Some(text), None) => pieces(text, &spot.key("content")),
+        (None, Some(source)) => {
+            let compiled = template::compile(source, &spot.key("template"));
+            compiled.map(|template| Piece::Template(Arc::new(template))).into_iter().collect()
+        }
+        _ => {
+            spot.refuse("must have either `content` or `template`");
+            Vec::new()
+        }
+    }
+}
+
+fn pieces(text: &str, spot: &Spot<'_>) -> Vec<Piece> {
     if text.trim().is_empty() {
         spot.refuse("must not be empty");
     }

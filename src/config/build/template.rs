@@ -1,10 +1,13 @@
-//! Templates in prompts: text with `{{variables}}`, split once so that a request only joins.
+//! Templates in prompts: text with `{{variables}}`, split once so that a request only joins; and those
+//! that are made of a context's data, compiled.
 
 use http::HeaderName;
 
 use super::headers::CREDENTIALS;
 use crate::config::problems::unknown;
 use crate::config::snapshot::prompt::Piece;
+use crate::config::spot::Spot;
+use crate::template::{self, Template};
 
 /// What may stand between the braces.
 const VARIABLES: [&str; 5] = ["tenant", "key", "model", "date", "header.NAME"];
@@ -26,6 +29,18 @@ pub(super) fn parse(text: &str) -> Result<Vec<Piece>, String> {
         pieces.push(Piece::Text(rest.into()));
     }
     Ok(pieces)
+}
+
+/// Compiles a template that is made of a context's data.
+pub(super) fn compile(source: &str, spot: &Spot<'_>) -> Option<Template> {
+    if source.trim().is_empty() {
+        spot.refuse("must not be empty");
+    }
+    let compiled = Template::compile(source).map_err(|why| spot.refuse(why)).ok()?;
+    for name in compiled.unknown_names() {
+        spot.refuse(unknown(&format!("no variable `{name}`"), &name, &template::VARIABLES));
+    }
+    Some(compiled)
 }
 
 fn variable(name: &str) -> Result<Piece, String> {

@@ -57,7 +57,10 @@ pub struct PromptMessage {
     pub position: Position,
     /// The text. `{{tenant}}`, `{{key}}`, `{{model}}`, `{{date}}` and `{{header.NAME}}` are filled
     /// in.
-    pub content: String,
+    pub content: Option<String>,
+    /// Instead of content: a Jinja template of the context's `data`, see docs/contexts.md. The
+    /// message is left out where it makes no text.
+    pub template: Option<String>,
 }
 
 /// Who a message is from.

@@ -1,6 +1,10 @@
 //! Messages that the gateway puts into chats.
 
+use std::sync::Arc;
+
 use http::HeaderName;
+
+use crate::template::Template;
 
 /// A message put into chats by the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,4 +43,6 @@ pub enum Piece {
     Date,
     /// `{{header.x-name}}`: a request header, empty where absent.
     Header(HeaderName),
+    /// A text made of the context's data; a message has nothing beside it.
+    Template(Arc<Template>),
 }

@@ -118,6 +118,7 @@ const fn class_of(kind: Kind) -> Class {
         | Kind::ContextPrecondition
         | Kind::ContextProtocol
         | Kind::DeltaRefused
+        | Kind::PromptTemplate
         | Kind::UnsupportedOperation
         | Kind::Untranslatable
         | Kind::ClientGone => Class::InvalidRequest,
