@@ -103,7 +103,7 @@ fn shape() {
     check_more(&[
         (
             "modles: {}",
-            "12:1: modles: no such key: did you mean `models`? There are `access_log`, `contexts`, `jwt`, `keys`, `models`, `prices`, `providers`, `quotas`, `reload`, `retry`, `server`, `tenants`, `tiers`, `timeouts`, `usage`, `valkey`, `waiting`",
+            "12:1: modles: no such key: did you mean `models`? There are `access_log`, `contexts`, `jwt`, `keys`, `models`, `prices`, `providers`, `quotas`, `reload`, `retry`, `server`, `state`, `tenants`, `tiers`, `timeouts`, `usage`, `valkey`, `waiting`",
         ),
         (
             "\"a\\nb\": {}",
