@@ -31,6 +31,7 @@ pub mod gate;
 pub mod gateway;
 pub mod metrics;
 pub mod port;
+pub mod redis;
 pub mod reply;
 pub mod tls;
 pub mod tools;
