@@ -12,7 +12,7 @@ use std::time::Instant;
 use chrono::Utc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use tollgate::admission::estimate::Estimate;
-use tollgate::admission::{Accounts, Demand, Ledger, Used};
+use tollgate::admission::{Accounts, Demand, Ledger, Periods, Used};
 use tollgate::config;
 use tollgate::config::snapshot::Snapshot;
 use tollgate::telemetry::metrics::Metrics;
@@ -54,15 +54,15 @@ fn admission(c: &mut Criterion) {
         let snapshot = snapshot(keys, key, tenant);
         let accounts = accounts(&snapshot);
         let keys: Vec<_> = snapshot.keys.values().collect();
-        let alias = "m".into();
+        let Some(model) = snapshot.models.get("m") else { continue };
         let mut next = keys.iter().cycle();
         group.bench_function(name, |bench| {
             bench.iter(|| {
-                let key = next.next().map(|key| accounts.applying(key, &alias));
+                let key = next.next().map(|key| accounts.applying(key, model));
                 let Some(applying) = black_box(key).flatten() else { return };
                 let now = Utc::now();
                 let estimate = Estimate { prompt: 200, answer: 100, guessed: false };
-                let demand = Demand { estimate, cost: 500, began: now };
+                let demand = Demand { estimate, cost: 500, began: Periods::of(now) };
                 let permit = applying.admit(demand, now).unwrap_or_else(|e| panic!("{e}"));
                 permit.settle(Used { tokens: 250, cost: 400, answer: Some(90) });
             });

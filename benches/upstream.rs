@@ -73,6 +73,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
     };
     let model = Model {
         alias: "chat".into(),
+        number: 0,
         levels: vec![Level { targets: endpoints.iter().map(target).collect() }],
         balance,
         rewrite: Rewrite::default(),

@@ -1,16 +1,20 @@
 //! What all services of the process share: the configuration in use and the live state beside it.
 
+use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 
 use crate::admission::lease::Leases;
 use crate::admission::{Accounts, Ledger};
 use crate::auth::jwks::KeySets;
 use crate::auth::token::Tokens;
 use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::terms::Scope;
 use crate::context::Contexts;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -47,7 +51,7 @@ pub struct State {
     /// Conversations that live here: survive reloads.
     pub contexts: Arc<Contexts>,
     /// What each request used, on disk; `None` where none is kept.
-    pub journal: Option<Journal>,
+    pub journal: Option<Arc<Journal>>,
     /// Set once the listeners take connections and signals are heard.
     serving: AtomicBool,
     /// Set once the process is leaving: connections are closed behind their next answer, and
@@ -87,7 +91,7 @@ impl State {
             metrics,
             access_log,
             contexts,
-            journal,
+            journal: journal.map(Arc::new),
             serving: AtomicBool::new(false),
             draining: Arc::default(),
         })
@@ -112,30 +116,38 @@ impl State {
         self.metrics.in_use(snapshot.revision);
         self.metrics.retain(&snapshot);
         let accounts = self.ledger.accounts(&snapshot);
+        self.restore_new_budgets().await;
         let snapshot = Arc::new(snapshot);
         self.active.store(Arc::new(Active { snapshot, pools, accounts, tokens }));
         Ok(())
     }
 
-    /// Counts what the journal says was spent in the budgets' periods: once, before requests come.
+    /// Counts what the journal says was spent in the budgets' periods before their accounts were
+    /// opened. Before requests reach these.
     ///
     /// # Errors
     /// Where a file of the journal cannot be read.
-    pub fn restore_budgets(&self) -> std::io::Result<()> {
-        // Where budgets are shared, the server that they are shared through remembers.
-        let journal = self.journal.as_ref().filter(|_| self.ledger.leases.is_none());
-        let Some(journal) = journal else { return Ok(()) };
-        let today = chrono::Utc::now().date_naive();
-        let days = (report::first_day_of_budgets(today), today);
-        let unreadable = report::entries(journal.directory(), days, |_, entry| {
-            if let Some(began) = entry.moment() {
-                self.ledger.restore(&entry.scopes(), began, MicroUsd(entry.cost_micro_usd));
-            }
-        })?;
-        if unreadable > 0 {
-            log::warn!("the usage journal has {unreadable} lines that are no entries");
+    pub fn restore_budgets(&self) -> io::Result<()> {
+        self.restoring().map_or(Ok(()), |restore| restore())
+    }
+
+    /// The same for budgets that a new configuration brings.
+    async fn restore_new_budgets(&self) {
+        let Some(restore) = self.restoring() else { return };
+        let restored = tokio::task::spawn_blocking(restore).await.map_err(io::Error::other);
+        if let Err(error) = restored.flatten() {
+            log::error!(
+                "the usage journal cannot be read, so new budgets begin with nothing spent: {error}"
+            );
         }
-        Ok(())
+    }
+
+    /// What restores the budgets that are new, where there is a journal to do it from.
+    fn restoring(&self) -> Option<impl FnOnce() -> io::Result<()> + Send + use<>> {
+        // Where budgets are shared, the server that they are shared through remembers.
+        let journal = self.journal.clone().filter(|_| self.ledger.leases.is_none())?;
+        let (ledger, opened) = (Arc::clone(&self.ledger), self.ledger.unrestored());
+        (!opened.is_empty()).then_some(move || restore(&ledger, &opened, &journal))
     }
 
     /// From now on `/readyz` says yes.
@@ -152,4 +164,27 @@ impl State {
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
+}
+
+/// Counts in each of these scopes what was spent before its account was opened.
+fn restore(
+    ledger: &Ledger,
+    opened: &HashMap<Scope, DateTime<Utc>>,
+    journal: &Journal,
+) -> io::Result<()> {
+    journal.flush();
+    let today = Utc::now().date_naive();
+    let days = (report::first_day_of_budgets(today), today);
+    let unreadable = report::entries(journal.directory(), days, |_, entry| {
+        let Some(began) = entry.moment() else { return };
+        for scope in entry.scopes() {
+            if opened.get(&scope).is_some_and(|opened| began < *opened) {
+                ledger.restore(&scope, began, MicroUsd(entry.cost_micro_usd));
+            }
+        }
+    })?;
+    if unreadable > 0 {
+        log::warn!("the usage journal has {unreadable} lines that are no entries");
+    }
+    Ok(())
 }

@@ -58,7 +58,7 @@ pub struct UsageRecord {
     pub request_bytes: u64,
     /// The body as sent to the client, in bytes.
     pub response_bytes: u64,
-    /// As reported by the upstream, where it did.
+    /// As reported by the upstream of a good answer, or as estimated where they are charged.
     pub tokens: Option<TokenUsage>,
     /// What its use comes to.
     pub charge: Charge,

@@ -107,7 +107,7 @@ impl State {
         }
         for (index, period, budget) in budgets(rules) {
             let Some(money) = self.money.get_mut(index) else { continue };
-            if money.left(period.of(demand.began), budget) < demand.cost {
+            if money.left(demand.began.get(index), budget) < demand.cost {
                 note(
                     Wait::until(period.end(now.utc), now.utc, demand.cost <= budget),
                     Rule::Budget(index),
@@ -127,7 +127,7 @@ impl State {
             let (amount, period) = match rule {
                 Rule::Requests(_) | Rule::InFlight => (1, NaiveDate::default()),
                 Rule::Tokens(_) => (demand.tokens(limit), NaiveDate::default()),
-                Rule::Budget(index) => (demand.cost, period(index, demand.began)),
+                Rule::Budget(index) => (demand.cost, demand.began.get(index)),
             };
             let used = self.used(rule, period, now.micros);
             let meeting = Meeting { used, amount, period };
@@ -204,7 +204,7 @@ impl State {
         }
         for (rule, limit) in all(rules) {
             let of = match rule {
-                Rule::Budget(index) => period(index, demand.began),
+                Rule::Budget(index) => demand.began.get(index),
                 _ => NaiveDate::default(),
             };
             let used = self.used(rule, of, now.micros);
@@ -230,8 +230,8 @@ impl State {
             }
         }
         self.in_flight += 1;
-        for (money, period) in self.money.iter_mut().zip(Period::ALL) {
-            money.set_aside(period.of(demand.began), demand.cost);
+        for (money, period) in self.money.iter_mut().zip(demand.began.iter()) {
+            money.set_aside(period, demand.cost);
         }
         self.took(rules, demand, now);
         self.left(rules, now, quota);
@@ -279,12 +279,12 @@ impl State {
             }
         }
         self.in_flight = self.in_flight.saturating_sub(1);
-        for (money, period) in self.money.iter_mut().zip(Period::ALL) {
-            money.settle(period.of(demand.began), demand.cost, used.cost);
+        for (money, period) in self.money.iter_mut().zip(demand.began.iter()) {
+            money.settle(period, demand.cost, used.cost);
         }
-        let warnings = budgets(rules).filter_map(|(index, period, budget)| {
+        let warnings = budgets(rules).filter_map(|(index, _, budget)| {
             let money = self.money.get_mut(index)?;
-            let spent = money.spent(period.of(demand.began));
+            let spent = money.spent(demand.began.get(index));
             passed(money, Spent { period: index, spent, budget }, &rules.warn_percent)
         });
         warnings.last()

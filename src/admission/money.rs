@@ -19,6 +19,10 @@ pub enum Period {
 /// Which day, week or month: its first day.
 pub type Number = NaiveDate;
 
+/// The day, the week and the month that a moment lies in: found once a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Periods([Number; Period::ALL.len()]);
+
 /// What is counted in one period.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Money {
@@ -53,6 +57,23 @@ impl Period {
             Period::Month => first.checked_add_months(Months::new(1)),
         };
         next.unwrap_or(first).and_time(NaiveTime::MIN).and_utc()
+    }
+}
+
+impl Periods {
+    /// Those of a moment.
+    pub fn of(now: DateTime<Utc>) -> Self {
+        Self(Period::ALL.map(|period| period.of(now)))
+    }
+
+    /// Each, in the order of `PERIODS`.
+    pub fn iter(&self) -> impl Iterator<Item = Number> {
+        self.0.into_iter()
+    }
+
+    /// One, by its place.
+    pub fn get(&self, index: usize) -> Number {
+        self.0.get(index).copied().unwrap_or_default()
     }
 }
 

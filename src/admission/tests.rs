@@ -11,7 +11,7 @@ use proptest::{collection::vec, option};
 use super::account::Now;
 use super::estimate::Estimate;
 use super::window::Micros;
-use super::{Accounts, Demand, Ledger, Permit, Used};
+use super::{Accounts, Applying, Demand, Ledger, Periods, Permit, Used};
 use crate::config::snapshot::terms::Scope;
 use crate::config::snapshot::{Key, Snapshot};
 use crate::error::{Error, Kind};
@@ -54,16 +54,20 @@ impl Bank {
         self.snapshot.keys.values().find(|key| key.id.as_str() == id).unwrap()
     }
 
+    fn applying(&self, key: &str, model: &str) -> Option<Applying> {
+        self.accounts.applying(self.key(key), &self.snapshot.models[model])
+    }
+
     fn now(&self, seconds: i64) -> Now {
         let micros = Micros(seconds as u64 * 1_000_000);
         Now { micros, utc: self.start + Duration::seconds(seconds) }
     }
 
     fn ask_model(&self, key: &str, model: &str, asked: Asked, at: i64) -> Result<Permit, Error> {
-        let applying = self.accounts.applying(self.key(key), &model.into()).expect("rules");
+        let applying = self.applying(key, model).expect("rules");
         let now = self.now(at);
         let estimate = Estimate { prompt: asked.tokens, answer: 0, guessed: false };
-        applying.admit_at(Demand { estimate, cost: asked.cost, began: now.utc }, now)
+        applying.admit_at(Demand { estimate, cost: asked.cost, began: Periods::of(now.utc) }, now)
     }
 
     fn ask(&self, key: &str, asked: Asked, at: i64) -> Result<Permit, Error> {
@@ -101,8 +105,8 @@ const fn cost(cost: u64) -> Asked {
 #[test]
 fn without_rules_nothing_applies() {
     let bank = bank("", "", "limits: {requests_per_day: 1}");
-    assert!(bank.accounts.applying(bank.key("a"), &"other".into()).is_none());
-    assert!(bank.accounts.applying(bank.key("a"), &"m".into()).is_some());
+    assert!(bank.applying("a", "other").is_none());
+    assert!(bank.applying("a", "m").is_some());
 }
 
 #[test]
@@ -136,7 +140,7 @@ fn pairs_limit_a_key_at_one_model_alone() {
     let _held = bank.ask("a", NOTHING, 0).unwrap();
     let (_, _, text) = bank.refused("a", NOTHING, 0);
     assert!(text.contains("the key `a` at the model `m`, 1 requests"), "{text}");
-    assert!(bank.accounts.applying(bank.key("a"), &"other".into()).is_none());
+    assert!(bank.applying("a", "other").is_none());
     let _two = (bank.ask("b", NOTHING, 0).unwrap(), bank.ask("b", NOTHING, 0).unwrap());
     let (_, _, text) = bank.refused("b", NOTHING, 0);
     assert!(text.contains("the tenant `t` at the model `m`, 3 requests"), "{text}");
@@ -183,10 +187,12 @@ fn what_was_set_aside_makes_room_for_what_was_used() {
 #[test]
 fn a_guess_alone_refuses_nobody() {
     let bank = bank("", "limits: {tokens_per_minute: 100}", "");
-    let applying = bank.accounts.applying(bank.key("a"), &"m".into()).unwrap();
+    let applying = bank.applying("a", "m").unwrap();
     let estimate = Estimate { prompt: 60, answer: 1024, guessed: true };
     let now = bank.now(0);
-    assert!(applying.admit_at(Demand { estimate, cost: 0, began: now.utc }, now).is_ok());
+    assert!(
+        applying.admit_at(Demand { estimate, cost: 0, began: Periods::of(now.utc) }, now).is_ok()
+    );
 }
 
 #[test]
@@ -216,8 +222,10 @@ fn accounts_go_on_over_reloads_and_restarts() {
     let bank = bank("", "limits: {requests_per_day: 1}, budget: {day_micro_usd: 100}", "");
     bank.settle(bank.ask("a", cost(60), 0).unwrap(), 0, 60, 0);
     let scopes = [Scope::Key("a".into()), Scope::Tenant("t".into())];
-    bank.ledger.restore(&scopes, bank.start, crate::types::MicroUsd(10));
-    bank.ledger.restore(&scopes, bank.start - Duration::days(1), crate::types::MicroUsd(99));
+    for scope in &scopes {
+        bank.ledger.restore(scope, bank.start, crate::types::MicroUsd(10));
+        bank.ledger.restore(scope, bank.start - Duration::days(1), crate::types::MicroUsd(99));
+    }
     let accounts = bank.ledger.accounts(&snapshot(
         "",
         "limits: {requests_per_day: 2}, budget: {day_micro_usd: 100}",

@@ -21,6 +21,8 @@ pub struct Window {
     total: u64,
     /// The newest slot that was looked at.
     newest: u64,
+    /// When it ends, in microseconds: most looks come before, and change nothing.
+    ends: u64,
     /// Microseconds of a slot.
     width: u64,
 }
@@ -33,7 +35,8 @@ impl Window {
     /// An empty window of this length.
     pub fn new(length: std::time::Duration) -> Self {
         let micros = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
-        Self { slots: [0; KEPT], total: 0, newest: 0, width: (micros / SLOTS).max(1) }
+        let width = (micros / SLOTS).max(1);
+        Self { slots: [0; KEPT], total: 0, newest: 0, ends: width, width }
     }
 
     /// What counts now.
@@ -88,10 +91,10 @@ impl Window {
 
     /// Moves on: what has left the window is forgotten. A clock read long ago changes nothing.
     fn advance(&mut self, now: Micros) {
-        let slot = now.0 / self.width;
-        if slot <= self.newest {
+        if now.0 < self.ends {
             return;
         }
+        let slot = now.0 / self.width;
         if slot - self.newest >= KEPT as u64 {
             self.slots = [0; KEPT];
             self.total = 0;
@@ -101,6 +104,7 @@ impl Window {
             }
         }
         self.newest = slot;
+        self.ends = (slot + 1).saturating_mul(self.width);
     }
 
     fn counts(&self, slot: u64) -> bool {

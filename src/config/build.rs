@@ -35,7 +35,7 @@ use std::sync::Arc;
 use super::raw::prices::Unpriced;
 use super::raw::{self, Raw};
 use super::snapshot::terms::Terms;
-use super::snapshot::{AccessLog, Reload, Snapshot};
+use super::snapshot::{AccessLog, Model, Reload, Snapshot};
 use super::spot::Spot;
 use crate::types::Revision;
 
@@ -109,8 +109,9 @@ pub(super) fn build(
         prices: prices::prices(&raw.prices, &root.key("prices"), around),
     };
     let spot = root.key("models");
-    let models = raw.models.iter().map(|(alias, model)| {
+    let models = raw.models.iter().enumerate().map(|(number, (alias, model))| {
         let model = model::model(alias, model, &spot, &providers, &general);
+        let model = Model { number, ..model };
         (model.alias.clone(), Arc::new(model))
     });
     let models: HashMap<_, _> = models.collect();

@@ -239,6 +239,8 @@ pub struct PassiveHealth {
 pub struct Model {
     /// The name clients use.
     pub alias: ModelAlias,
+    /// The model's place among all: live state is found by it.
+    pub number: usize,
     /// Candidates by priority, the first level preferred. Never empty, no level empty.
     pub levels: Vec<Level>,
     /// How one is picked within a level.

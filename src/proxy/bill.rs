@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
 use crate::admission::estimate;
-use crate::admission::{Demand, Permit, Used};
+use crate::admission::{Demand, Periods, Permit, Used};
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::{Key, Model, Target};
 use crate::error::{Error, Kind, Result};
@@ -48,6 +48,8 @@ pub struct Bill {
     day: NaiveDate,
     price_percent: u32,
     images: u64,
+    /// The most that the client allows the answer, where anybody had to know.
+    answer_max: u64,
 }
 
 /// What an answer is charged by.
@@ -84,8 +86,9 @@ impl Bill {
             day,
             price_percent: caller.terms.price_percent,
             images: if terms.is_priced { draft.images() } else { 0 },
+            answer_max: u64::MAX,
         };
-        if let Some(applying) = active.accounts.applying(caller, &model.alias) {
+        if let Some(applying) = active.accounts.applying(caller, model) {
             let estimate = draft.demand(&model.rewrite, applying.answer_tokens());
             let (prompt, answer) = (estimate.prompt, estimate.answer);
             let most = |target: &Target| {
@@ -94,9 +97,13 @@ impl Bill {
             };
             let dearest = || targets(model).filter_map(most).max().unwrap_or(0);
             let cost = if applying.has_budget() { dearest() } else { 0 };
-            let permit = applying.admit(Demand { estimate, cost, began: now }, now)?;
+            let demand = Demand { estimate, cost, began: Periods::of(now) };
+            let permit = applying.admit(demand, now)?;
             bill.permit = Some(Box::new(permit));
             bill.is_wanted = true;
+            if !estimate.guessed {
+                bill.answer_max = estimate.answer;
+            }
         }
         Ok(bill)
     }
@@ -121,7 +128,7 @@ impl Bill {
         let (tokens, source) = match (answer.tokens, request.operation) {
             (Some(tokens), _) => (tokens, Some(UsageSource::Reported)),
             (None, Operation::Chat | Operation::Completion) => {
-                let output = estimate::answer(answer.bytes, request.stream);
+                let output = estimate::answer(answer.bytes, request.stream).min(self.answer_max);
                 let input = request.prompt_tokens();
                 let tokens = TokenUsage { input, output, ..TokenUsage::default() };
                 (tokens, Some(UsageSource::Estimated))

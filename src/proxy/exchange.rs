@@ -33,7 +33,7 @@ use crate::error::{Error, Kind};
 use crate::request::Request;
 use crate::stream::{End, Meter};
 use crate::telemetry::metrics::{AliasMetrics, InFlight};
-use crate::types::{Operation, TokenUsage};
+use crate::types::Operation;
 use crate::upstream::{Pool, Tried};
 use crate::usage::{AttemptRecord, Charge, Outcome, UsageRecord};
 
@@ -73,8 +73,6 @@ pub struct Context {
     pub meter: Option<Meter>,
     /// The attempts that have ended.
     attempts: SmallVec<[AttemptRecord; 2]>,
-    /// As the last answer reported.
-    tokens: Option<TokenUsage>,
     /// What the last attempt's answer is charged by.
     answer: Option<Answer>,
 }
@@ -132,7 +130,6 @@ impl Context {
             attempt: None,
             meter: None,
             attempts: SmallVec::new(),
-            tokens: None,
             answer: None,
         }
     }
@@ -263,7 +260,6 @@ impl Context {
     /// Ends the attempt under way, if one is.
     pub fn end_attempt(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
         if let Some(mut attempt) = self.attempt.take() {
-            self.tokens = attempt.tokens().or(self.tokens);
             self.answer = attempt.answer();
             attempt.losses();
             self.meter = attempt.take_meter();
@@ -306,6 +302,7 @@ impl Context {
         let refused = self.attempt.as_ref().and_then(|attempt| attempt.refusal.as_ref());
         let outcome = refused.map_or(Outcome::Internal, |refusal| Outcome::Status(refusal.status));
         self.end_attempt(outcome, None);
+        let reported = self.answer.as_ref().and_then(|answer| answer.tokens);
         let charge = self.settle_bill();
         let failure = self.failure.take();
         let header = session.req_header();
@@ -333,7 +330,7 @@ impl Context {
             total: self.started.elapsed(),
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
-            tokens: self.tokens,
+            tokens: charge.source.map(|_| charge.tokens).or(reported),
             charge,
         }
     }

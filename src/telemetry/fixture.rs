@@ -172,6 +172,7 @@ fn model(alias: &str, endpoints: impl Iterator<Item = Arc<Endpoint>>) -> Model {
     };
     Model {
         alias: ModelAlias::from(alias),
+        number: 0,
         levels: vec![Level { targets: endpoints.map(target).collect() }],
         balance: Balance::RoundRobin,
         rewrite: Rewrite::default(),

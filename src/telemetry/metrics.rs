@@ -33,9 +33,9 @@ use self::cells::{Counts, Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS};
 use super::shard::{Sharded, thread_number};
 use crate::config::reload;
 use crate::config::snapshot::Snapshot;
-use crate::types::{EndpointId, MicroUsd, ModelAlias, ProviderId, Revision, TokenUsage};
+use crate::types::{EndpointId, ModelAlias, ProviderId, Revision, TokenUsage};
 use crate::upstream::Ejection;
-use crate::usage::{AttemptRecord, UsageRecord};
+use crate::usage::{AttemptRecord, Charge, UsageRecord, UsageSource};
 
 /// `Content-Type` of what [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -176,7 +176,7 @@ impl Metrics {
             attempt.target.record(thread, attempt);
         }
         if let Some(last) = record.attempts.last() {
-            last.target.count_use(thread, record.tokens.as_ref(), record.charge.cost);
+            last.target.count_use(thread, record);
         }
         if let Some(kind) = record.error {
             self.errors.at(thread).add(kind as usize, 1);
@@ -348,7 +348,8 @@ pub struct TargetMetrics {
 struct TargetCells {
     attempts: Counts<{ slots::OUTCOMES.len() }>,
     tokens: Counts<{ slots::TOKENS.len() }>,
-    cost: Counts<1>,
+    /// Micro-dollars, then requests whose tokens are estimated.
+    charges: Counts<2>,
     /// Without losses, then with some.
     translations: Counts<2>,
     /// Turns away from where their context belongs, then at home.
@@ -382,16 +383,18 @@ impl TargetMetrics {
         self.endpoint.record(thread, attempt);
     }
 
-    fn count_use(&self, thread: usize, tokens: Option<&TokenUsage>, cost: Option<MicroUsd>) {
-        let cells = self.shards.at(thread);
-        cells.cost.add(0, cost.map_or(0, |cost| cost.0));
-        let Some(TokenUsage { input, cache_read, cache_write, output, reasoning }) = tokens else {
+    fn count_use(&self, thread: usize, record: &UsageRecord) {
+        let (cells, Charge { source, cost, .. }) = (self.shards.at(thread), record.charge);
+        cells.charges.add(0, cost.map_or(0, |cost| cost.0));
+        cells.charges.add(1, u64::from(source == Some(UsageSource::Estimated)));
+        let Some(TokenUsage { input, cache_read, cache_write, output, reasoning }) = record.tokens
+        else {
             return;
         };
         for (slot, count) in
             [input, cache_read, cache_write, output, reasoning].into_iter().enumerate()
         {
-            cells.tokens.add(slot, *count);
+            cells.tokens.add(slot, count);
         }
     }
 }

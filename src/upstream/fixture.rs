@@ -86,6 +86,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
     let level = |rows: &&[Row]| Level { targets: rows.iter().map(target).collect() };
     let model = Model {
         alias: ALIAS.into(),
+        number: 0,
         levels: levels.iter().map(level).collect(),
         balance,
         rewrite: Rewrite::default(),

@@ -39,6 +39,7 @@ pub(super) fn model(
     let timeouts = limits::timeouts(&raw.timeouts, &spot.key("timeouts"), &general.timeouts);
     Model {
         alias: ModelAlias::from(alias),
+        number: 0,
         levels: levels(
             alias,
             &raw.candidates,

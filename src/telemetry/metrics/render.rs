@@ -150,11 +150,15 @@ fn attempts(page: &mut Page, handles: &Handles) {
     );
     let mut tokens = Family::counter(
         "tollgate_tokens_total",
-        "Tokens as upstreams reported them, in disjoint classes.",
+        "Tokens as upstreams reported them, or as estimated for what is charged, in disjoint classes.",
     );
     let mut cost = Family::counter(
         "tollgate_cost_micro_usd_total",
         "What requests were charged, in millionths of a US dollar.",
+    );
+    let mut estimated = Family::counter(
+        "tollgate_estimated_requests_total",
+        "Requests whose tokens are estimated, as their answers told none.",
     );
     let mut translations = Family::counter(
         "tollgate_translations_total",
@@ -176,7 +180,8 @@ fn attempts(page: &mut Page, handles: &Handles) {
             let count = sum(shards, |cells| &cells.tokens, slot);
             tokens.nonzero(&[model, endpoint, ("class", class)], count);
         }
-        cost.nonzero(&[model, endpoint], sum(shards, |cells| &cells.cost, 0));
+        cost.nonzero(&[model, endpoint], sum(shards, |cells| &cells.charges, 0));
+        estimated.nonzero(&[model, endpoint], sum(shards, |cells| &cells.charges, 1));
         for (slot, lossy) in ["false", "true"].into_iter().enumerate() {
             let count = sum(shards, |cells| &cells.translations, slot);
             translations.nonzero(&[model, endpoint, ("lossy", lossy)], count);
@@ -189,6 +194,7 @@ fn attempts(page: &mut Page, handles: &Handles) {
     page.add(attempts);
     page.add(tokens);
     page.add(cost);
+    page.add(estimated);
     page.add(translations);
     page.add(affinity);
 }

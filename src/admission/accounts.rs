@@ -1,0 +1,164 @@
+//! The accounts of one configuration, and the rules among them that apply to a request.
+//!
+//! They are found by the numbers of its key and of its model, and put in order when the configuration
+//! is taken in: a request builds no list and looks nothing up by name.
+
+use std::sync::{Arc, MutexGuard};
+
+use chrono::{DateTime, Utc};
+use smallvec::SmallVec;
+
+use super::account::{Now, State};
+use super::estimate::Learned;
+use super::refusal::{Refusal, Wait};
+use super::{Bound, Demand, Ledger, Permit};
+use crate::config::snapshot::terms::{Rules, Scope};
+use crate::config::snapshot::{Key, Model, Snapshot};
+use crate::error::{Error, Result};
+use crate::types::Quota;
+
+/// The rules that apply to one request at most: one of each rank.
+const RULES_MAX: usize = Scope::KINDS.len();
+
+/// The accounts of one configuration.
+pub struct Accounts {
+    /// By the key's number.
+    pub(super) keys: Vec<Arc<KeyBounds>>,
+    /// By the model's number.
+    pub(super) models: Vec<Arc<ModelBounds>>,
+}
+
+/// The rules of a key, its team and its tenant.
+pub(super) struct KeyBounds {
+    ledger: Arc<Ledger>,
+    /// In the order of their ranks; with its number, where they are for one model alone.
+    bounds: Vec<(Option<usize>, Bound)>,
+}
+
+/// The rules of a model: of the last rank.
+pub(super) struct ModelBounds {
+    pub(super) number: usize,
+    pub(super) bound: Option<Bound>,
+    pub(super) learned: Arc<Learned>,
+}
+
+/// The rules that apply to one request.
+#[derive(Clone)]
+pub struct Applying {
+    key: Arc<KeyBounds>,
+    model: Arc<ModelBounds>,
+}
+
+/// The accounts of a request, locked.
+type States<'a> = SmallVec<[MutexGuard<'a, State>; RULES_MAX]>;
+
+impl KeyBounds {
+    /// The bounds of a key; `bound` gives those of a scope's rules.
+    pub(super) fn new(
+        ledger: &Arc<Ledger>,
+        (key, snapshot): (&Key, &Snapshot),
+        mut bound: impl FnMut(&Arc<Rules>) -> Bound,
+    ) -> Self {
+        let own = key.terms.rules.iter().map(|rules| (None, bound(rules)));
+        let mut bounds: Vec<_> = own.collect();
+        for (alias, rules) in &key.terms.model_rules {
+            let model = snapshot.models.get(alias);
+            bounds.extend(model.map(|model| (Some(model.number), bound(rules))));
+        }
+        bounds.sort_by_key(|(_, bound)| bound.rules.scope.rank());
+        Self { ledger: Arc::clone(ledger), bounds }
+    }
+}
+
+impl Accounts {
+    /// The rules that apply to a request; `None` where there are none.
+    pub fn applying(&self, key: &Key, model: &Model) -> Option<Applying> {
+        let key = self.keys.get(key.terms.number)?;
+        let model = self.models.get(model.number)?;
+        if key.bounds.is_empty() && model.bound.is_none() {
+            return None;
+        }
+        let applying = Applying { key: Arc::clone(key), model: Arc::clone(model) };
+        let applies = applying.bounds().next().is_some();
+        applies.then_some(applying)
+    }
+}
+
+impl Applying {
+    /// The tokens that an answer of the model may have, where the client does not say.
+    pub fn answer_tokens(&self) -> u64 {
+        self.model.learned.get()
+    }
+
+    /// Whether money is limited.
+    pub fn has_budget(&self) -> bool {
+        self.bounds().any(|bound| bound.rules.has_budget())
+    }
+
+    /// Takes what the request may use out of each account.
+    ///
+    /// # Errors
+    /// `LimitExceeded`, `BeyondLimit` or `BudgetExceeded`, naming the rule that makes it wait longest;
+    /// nothing was taken then.
+    pub fn admit(self, demand: Demand, utc: DateTime<Utc>) -> Result<Permit> {
+        let now = self.ledger().now(utc);
+        self.admit_at(demand, now)
+    }
+
+    pub(super) fn admit_at(self, demand: Demand, now: Now) -> Result<Permit> {
+        let mut states: States<'_> = self.bounds().map(|bound| bound.account.lock()).collect();
+        let refusals = self
+            .bounds()
+            .zip(&mut states)
+            .filter_map(|(bound, state)| state.refusal(&bound.rules, &demand, now));
+        let mut quota = Quota::default();
+        if let Some(refusal) = refusals.max_by_key(|refusal| refusal.wait) {
+            self.list(&mut states);
+            for (bound, state) in self.bounds().zip(&mut states) {
+                state.left(&bound.rules, now, &mut quota);
+            }
+            drop(states);
+            return Err(self.refused(&refusal).quota(quota));
+        }
+        let places = self.bounds().zip(&mut states);
+        let places =
+            places.map(|(bound, state)| state.take(&bound.rules, &demand, now, &mut quota));
+        let places = places.collect();
+        self.list(&mut states);
+        drop(states);
+        Ok(Permit::new(self, (demand, places), quota))
+    }
+
+    /// In the order of their ranks, in which accounts are locked.
+    pub(super) fn bounds(&self) -> impl Iterator<Item = &Bound> {
+        let number = self.model.number;
+        let own = self.key.bounds.iter().filter(move |(of, _)| of.is_none_or(|of| of == number));
+        own.map(|(_, bound)| bound).chain(&self.model.bound)
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.key.ledger
+    }
+
+    /// An answer of so many tokens was seen.
+    pub(super) fn see(&self, answer: u64) {
+        self.model.learned.see(answer);
+    }
+
+    /// Has leases exchanged where a share runs out.
+    fn list(&self, states: &mut States<'_>) {
+        let Some(leases) = &self.ledger().leases else { return };
+        for (bound, state) in self.bounds().zip(states) {
+            if state.list() {
+                leases.list(bound.clone());
+            }
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Error {
+        if refusal.wait != Wait::Lease {
+            self.ledger().metrics.admission.refused(&refusal.scope, refusal.rule);
+        }
+        refusal.error()
+    }
+}

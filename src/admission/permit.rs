@@ -1,0 +1,73 @@
+//! The right to be served: settled when its request ends, taken back when dropped.
+
+use smallvec::SmallVec;
+
+use super::account::Places;
+use super::window::Micros;
+use super::{Applying, Demand};
+use crate::types::Quota;
+
+/// So many accounts' places lie within the permit: those of a key, a team, a tenant and a model.
+const PLACES: usize = 4;
+
+/// What a request used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Tokens.
+    pub tokens: u64,
+    /// Micro-dollars.
+    pub cost: u64,
+    /// Tokens of its answer, where the upstream reported them.
+    pub answer: Option<u64>,
+}
+
+/// The right to be served: taken back when dropped.
+#[must_use]
+pub struct Permit {
+    /// What was left of the tightest limits once this was admitted.
+    pub quota: Quota,
+    applying: Applying,
+    demand: Demand,
+    /// In the order of the bounds.
+    places: SmallVec<[Places; PLACES]>,
+    settled: bool,
+}
+
+impl Permit {
+    pub(super) fn new(
+        applying: Applying,
+        (demand, places): (Demand, SmallVec<[Places; PLACES]>),
+        quota: Quota,
+    ) -> Self {
+        Self { quota, applying, demand, places, settled: false }
+    }
+
+    /// Puts what was really used in the place of what was taken.
+    pub fn settle(mut self, used: Used) {
+        let now = self.applying.ledger().micros();
+        self.settle_at(used, now);
+    }
+
+    pub(super) fn settle_at(&mut self, used: Used, now: Micros) {
+        self.settled = true;
+        if let Some(answer) = used.answer {
+            self.applying.see(answer);
+        }
+        for (bound, places) in self.applying.bounds().zip(&self.places) {
+            let (rules, demand) = (&bound.rules, &self.demand);
+            let warning = bound.account.lock().settle(rules, places, demand, (used, now));
+            if let Some(warning) = warning {
+                self.applying.ledger().warn(&rules.scope, warning);
+            }
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.settled {
+            let now = self.applying.ledger().micros();
+            self.settle_at(Used::default(), now);
+        }
+    }
+}
