@@ -47,9 +47,8 @@ async fn a_cluster_has_contexts_at_every_node() {
     let model = upstream().await;
     // Two of them are enough to find the third.
     let url = format!("redis+cluster://{},{}", nodes[0].address(), nodes[1].address());
-    let conf = conf(&model, &url)
-        .set("valkey.url", json!({"value": url}))
-        .set("quotas.lease_ms", 200);
+    let conf =
+        conf(&model, &url).set("valkey.url", json!({"value": url})).set("quotas.lease_ms", 200);
     let limits = json!({"requests_per_minute": 1000});
     let gateways = [
         conf.clone().set("models.demo.limits", limits.clone()).start().await,
