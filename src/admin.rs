@@ -10,7 +10,6 @@ mod answer;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -30,7 +29,7 @@ use crate::config::snapshot::Snapshot;
 use crate::config::snapshot::terms::{PERIODS, Scope};
 use crate::telemetry::metrics::{self, EndpointMetrics, Metrics};
 use crate::types::{Revision, Secret};
-use crate::usage::report::{Query, Report};
+use crate::usage::report::{Query, Report, Unread};
 
 /// The service: everything it needs to answer.
 pub struct Admin {
@@ -54,7 +53,7 @@ pub struct Admin {
 
 /// Adds up the usage journal.
 pub type UsageReports =
-    Box<dyn Fn(Query) -> BoxFuture<'static, io::Result<Option<Report>>> + Send + Sync>;
+    Box<dyn Fn(Query) -> BoxFuture<'static, Result<Option<Report>, Unread>> + Send + Sync>;
 
 /// How an endpoint stands.
 pub struct EndpointStatus {
@@ -207,7 +206,10 @@ impl Admin {
                 let text = "no usage journal is kept: set `usage.journal` in the configuration";
                 answer::error(StatusCode::NOT_FOUND, "no_journal", text)
             }
-            Err(error) => {
+            Err(wrong @ Unread::TooLong) => {
+                answer::error(StatusCode::BAD_REQUEST, "invalid_query", &wrong.to_string())
+            }
+            Err(Unread::Io(error)) => {
                 log::error!("the usage journal cannot be read: {error}");
                 let text = "the usage journal cannot be read; the log says why";
                 answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", text)
