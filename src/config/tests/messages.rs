@@ -104,7 +104,7 @@ fn shape() {
     check_more(&[
         (
             "modles: {}",
-            "12:1: modles: no such key: did you mean `models`? There are `access_log`, `contexts`, `jwt`, `keys`, `models`, `prices`, `providers`, `quotas`, `reload`, `retry`, `server`, `state`, `tenants`, `tiers`, `timeouts`, `usage` and 2 more",
+            "12:1: modles: no such key: did you mean `models`? There are `access_log`, `contexts`, `jwt`, `keys`, `models`, `prices`, `providers`, `quotas`, `reload`, `retry`, `server`, `state`, `tenants`, `tiers`, `timeouts`, `usage`, `valkey`, `waiting`",
         ),
         (
             "\"a\\nb\": {}",
