@@ -325,7 +325,8 @@ impl State {
         let warnings = budgets(rules).filter_map(|(index, _, budget)| {
             let money = self.money.get_mut(index)?;
             let spent = money.spent(demand.began.get(index));
-            passed(money, Spent { period: index, spent, budget }, &rules.warn_percent)
+            let percent = money.passed((spent, budget), &rules.warn_percent)?;
+            Some(Warning { spent: Spent { period: index, spent, budget }, percent })
         });
         warnings.last()
     }
@@ -387,13 +388,4 @@ fn tighten(known: &mut Option<Left>, other: Left) {
     if known.as_ref().is_none_or(|known| share(&other, known) < share(known, &other)) {
         *known = Some(other);
     }
-}
-
-/// The highest share that was passed and not told yet.
-fn passed(money: &mut Money, spent: Spent, shares: &[u32]) -> Option<Warning> {
-    let percent = spent.spent.saturating_mul(100).checked_div(spent.budget).unwrap_or(0);
-    let share = |share: &&u32| u64::from(**share) <= percent && **share > money.warned;
-    let percent = *shares.iter().rev().find(share)?;
-    money.warned = percent;
-    Some(Warning { spent, percent })
 }

@@ -30,7 +30,7 @@ pub struct Money {
     spent: u64,
     set_aside: u64,
     /// The highest share of the budget at which was warned, in percent.
-    pub warned: u32,
+    warned: u32,
 }
 
 impl Period {
@@ -103,6 +103,14 @@ impl Money {
             self.set_aside = self.set_aside.saturating_sub(aside);
             self.spent = self.spent.saturating_add(spent);
         }
+    }
+
+    /// The highest share of a budget that was passed by what was spent and not told yet, in percent.
+    pub fn passed(&mut self, (spent, budget): (u64, u64), shares: &[u32]) -> Option<u32> {
+        let percent = spent.saturating_mul(100).checked_div(budget).unwrap_or(0);
+        let passed = |share: &&u32| u64::from(**share) <= percent && **share > self.warned;
+        self.warned = *shares.iter().rev().find(passed)?;
+        Some(self.warned)
     }
 
     /// A newer period begins with nothing; an older one is over.
