@@ -145,6 +145,7 @@ fn terms(raw: &Raw, root: &Spot<'_>, around: &Surroundings<'_>, is_priced: bool)
         is_priced,
         refuses_unpriced: matches!(raw.prices.unpriced, Unpriced::Refuse),
         price_file: raw.prices.file.as_ref().map(|path| around.path(path)),
+        tokenizer: usage::tokenizer(raw.usage.tokenizer),
         journal: usage::journal(&raw.usage, &root.key("usage"), around),
     }
 }
