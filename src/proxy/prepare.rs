@@ -16,6 +16,7 @@ use super::deadline::Deadline;
 use super::exchange::{Context, Exchange};
 use super::faces;
 use super::reply::Reply;
+use super::waiting;
 use crate::auth;
 use crate::body;
 use crate::body::coding::Coding;
@@ -87,9 +88,14 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     }
     draft.refuse_state()?;
     let open = || Bill::open(&active, &caller, &pool, (&draft, header), now);
-    let bill = open_bill(state, open).await?;
+    let mut bill = open_bill(state, open).await?;
     let request = draft.rewrite(&rewriting)?;
     let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
+    if let Some(waiting) = &active.snapshot.terms.waiting {
+        let deadline = ctx.started + pool.model.timeouts.total;
+        let room = waiting::for_room(&mut bill, (waiting, &caller), session, deadline);
+        Box::pin(room).await?;
+    }
     let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
     Ok(Next::Forward(Box::new(exchange)))
 }

@@ -57,6 +57,20 @@ pub struct Tier {
     pub budget: Budget,
     /// What is charged of the list price; a key's tier goes before its tenant's. Default 100.
     pub price_percent: Option<u32>,
+    /// Among requests that wait for room, those of higher priorities go first; a key's tier goes before
+    /// its tenant's. 0 to 100. Default 0.
+    pub priority: Option<u32>,
+}
+
+/// Waiting for room: a request that a limit of requests, of tokens or of requests in flight would refuse
+/// waits instead. Without this part nothing waits; budgets never wait.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Waiting {
+    /// Milliseconds that a request waits at most, within its model's `total_ms`. Default 5000.
+    pub wait_ms_max: Option<u64>,
+    /// Requests that may wait at the same time. Default 1000.
+    pub queue_max: Option<u64>,
 }
 
 /// Where the use of models is written down.

@@ -29,6 +29,8 @@ pub struct Terms {
     pub is_priced: bool,
     /// Whether a model without a price is refused.
     pub refuses_unpriced: bool,
+    /// How requests wait that a limit would refuse; `None` where they do not.
+    pub waiting: Option<Waiting>,
     /// The list of prices, to be watched.
     pub price_file: Option<PathBuf>,
     /// By which tokens are counted that no upstream reports.
@@ -92,6 +94,15 @@ impl Format {
     }
 }
 
+/// How requests wait for room under a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// How long one waits at most.
+    pub wait_max: Duration,
+    /// How many may wait at the same time.
+    pub queue_max: u64,
+}
+
 /// What holds for a key.
 #[derive(Clone)]
 pub struct KeyTerms {
@@ -101,6 +112,8 @@ pub struct KeyTerms {
     pub team: Option<TeamId>,
     /// What it is charged of the list price.
     pub price_percent: u32,
+    /// Whose requests go first among those that wait: the higher.
+    pub priority: u32,
     /// Its own rules, its team's and its tenant's, where they have some.
     pub rules: Vec<Arc<Rules>>,
     /// Those for one model alone.
@@ -113,6 +126,7 @@ impl Default for KeyTerms {
             number: 0,
             team: None,
             price_percent: 100,
+            priority: 0,
             rules: Vec::new(),
             model_rules: Vec::new(),
         }

@@ -1,11 +1,14 @@
 //! What limits, budgets and the usage journal did. Every label is of the configuration's making.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use super::cells::Counts;
+use super::cells::{Counts, Histogram, REQUEST_BOUNDS, distribution};
 use super::page::{Family, Page};
-use crate::admission::{Rule, Spent};
+use crate::admission::{Rule, Spent, WaitEnd};
 use crate::config::snapshot::terms::{PERIODS, Scope};
+use crate::telemetry::shard::Sharded;
 
 /// Counters, and how budgets stood when someone last looked.
 #[derive(Default)]
@@ -18,6 +21,11 @@ pub struct AdmissionMetrics {
     journal: Counts<2>,
     /// Exchanges of leases that failed, and that went well.
     exchanged: Counts<2>,
+    /// Waits for room, by how they ended.
+    waits: Counts<{ WaitEnd::LABELS.len() }>,
+    waited: Sharded<Histogram>,
+    /// Requests that wait now: what is bounded is what is told.
+    waiting: AtomicU64,
     budgets: Mutex<Vec<(Scope, Spent)>>,
 }
 
@@ -47,6 +55,23 @@ impl AdmissionMetrics {
         self.exchanged.add(usize::from(went_well), 1);
     }
 
+    /// Counts a request as waiting, if there are not so many already.
+    pub fn waits(&self, queue_max: u64) -> bool {
+        let more = |count: u64| (count < queue_max).then_some(count + 1);
+        let begun = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        if !begun {
+            self.waits.add(WaitEnd::Full as usize, 1);
+        }
+        begun
+    }
+
+    /// Counts a request as waiting no longer.
+    pub fn waited(&self, end: WaitEnd, time: Duration) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.waits.add(end as usize, 1);
+        self.waited.mine().observe(&REQUEST_BOUNDS, time);
+    }
+
     /// Says how budgets stand; called when metrics are asked for.
     pub fn publish(&self, budgets: Vec<(Scope, Spent)>) {
         *self.budgets.lock().unwrap_or_else(PoisonError::into_inner) = budgets;
@@ -74,6 +99,7 @@ impl AdmissionMetrics {
         page.add(refused);
         page.add(warned);
         self.budgets(page);
+        self.tell_waits(page);
         let mut unwritten = Family::counter(
             "tollgate_usage_journal_lost_total",
             "Requests that the usage journal could not take.",
@@ -94,6 +120,25 @@ impl AdmissionMetrics {
             exchanged.nonzero(&[("result", result)], self.exchanged.get(index));
         }
         page.add(exchanged);
+    }
+
+    fn tell_waits(&self, page: &mut Page) {
+        let mut waiting = Family::gauge("tollgate_waiting", "Requests that wait for room now.");
+        waiting.sample(&[], self.waiting.load(Ordering::Relaxed));
+        page.add(waiting);
+        let mut waits =
+            Family::counter("tollgate_waits_total", "Waits for room, by how they ended.");
+        for (index, end) in WaitEnd::LABELS.into_iter().enumerate() {
+            waits.nonzero(&[("end", end)], self.waits.get(index));
+        }
+        page.add(waits);
+        let mut waited =
+            Family::histogram("tollgate_wait_seconds", "How long requests waited for room.");
+        let seen = distribution(&self.waited, |waited| waited, &REQUEST_BOUNDS);
+        if seen.count > 0 {
+            waited.distribution(&[], seen);
+        }
+        page.add(waited);
     }
 
     fn budgets(&self, page: &mut Page) {
