@@ -173,12 +173,12 @@ impl ProxyHttp for Gateway {
         error: Option<&pingora::Error>,
         ctx: &mut Self::CTX,
     ) {
-        let record = ctx.settle(session, error);
-        self.state.metrics.record(&record);
-        if let Some(journal) = &self.state.journal {
-            journal.write(&record);
+        match ctx.settle(session, error) {
+            (record, None) => self.state.account(record),
+            (record, Some(open)) => {
+                self.state.account_later(record, move |record| open.settle(record));
+            }
         }
-        self.state.access_log.write(record);
     }
 
     /// Failures are told once, by the access log and the metrics.

@@ -20,7 +20,6 @@ use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue};
 
 use self::prompt::Prompts;
-use crate::admission::estimate;
 use crate::config::snapshot::{Key, Model, Rewrite};
 use crate::dialect::counting;
 use crate::dialect::embeddings::Form;
@@ -246,11 +245,6 @@ impl Body<'_> {
 }
 
 impl Request {
-    /// The tokens of its prompt, by its size: where nobody counts them better.
-    pub fn prompt_tokens(&self) -> u64 {
-        estimate::prompt(&self.body)
-    }
-
     /// The `user` that the client named.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()

@@ -97,10 +97,7 @@ pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     announce(&settings);
     signals::leave_when_drained(&server, &state, settings.pid_file.clone());
     server.run(RunArgs { shutdown_signal: Box::new(signals::Watch::new(state.clone())) });
-    state.access_log.close();
-    if let Some(journal) = &state.journal {
-        journal.close();
-    }
+    state.close();
     Ok(())
 }
 
@@ -206,10 +203,10 @@ fn endpoints(state: &State) -> Vec<EndpointStatus> {
 async fn usage(state: Arc<State>, query: Query) -> Result<Option<Report>, Unread> {
     let Some(journal) = state.journal.clone() else { return Ok(None) };
     let _alone = journal.reports.lock().await;
-    let reader = journal.clone();
+    let directory = journal.directory().to_owned();
     let read = tokio::task::spawn_blocking(move || {
-        reader.flush();
-        report::read(reader.directory(), &query).map(Some)
+        state.flush_journal();
+        report::read(&directory, &query).map(Some)
     });
     read.await.map_err(io::Error::other)?
 }

@@ -26,7 +26,9 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::types::MicroUsd;
 use crate::upstream::{Pools, Registry, Unusable};
+use crate::usage::UsageRecord;
 use crate::usage::journal::Journal;
+use crate::usage::measure::later::Later;
 use crate::usage::report;
 
 /// A configuration in use, with the live state that it refers to.
@@ -78,11 +80,13 @@ pub struct State {
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line for each request.
-    pub access_log: AccessLog,
+    pub access_log: Arc<AccessLog>,
     /// Conversations that live here: survive reloads.
     pub contexts: Arc<Contexts>,
     /// What each request used, on disk; `None` where none is kept.
     pub journal: Option<Arc<Journal>>,
+    /// Where tokens are counted that no upstream reported.
+    pub later: Later,
     /// Set once the listeners take connections and signals are heard.
     serving: AtomicBool,
     /// Set once the process is leaving: connections are closed behind their next answer, and
@@ -128,9 +132,10 @@ impl State {
             registry,
             key_sets,
             metrics,
-            access_log,
+            access_log: Arc::new(access_log),
             contexts,
             journal: journal.map(Arc::new),
+            later: Later::start(),
             serving: AtomicBool::new(false),
             draining: Arc::default(),
         })
@@ -192,6 +197,42 @@ impl State {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Accounts a request that has ended: in the metrics, the journal and the access log.
+    pub fn account(&self, record: UsageRecord) {
+        account(&self.metrics, self.journal.as_deref(), &self.access_log, record);
+    }
+
+    /// The same once it is known what the request used, which `settle` finds out and no worker waits for.
+    pub fn account_later(
+        &self,
+        mut record: UsageRecord,
+        settle: impl FnOnce(&mut UsageRecord) + Send + 'static,
+    ) {
+        let (metrics, journal) = (Arc::clone(&self.metrics), self.journal.clone());
+        let access_log = Arc::clone(&self.access_log);
+        self.later.take(Box::new(move || {
+            settle(&mut record);
+            account(&metrics, journal.as_deref(), &access_log, record);
+        }));
+    }
+
+    /// Waits until every request that has ended is in the journal. Not for a worker's thread.
+    pub fn flush_journal(&self) {
+        self.later.flush();
+        if let Some(journal) = &self.journal {
+            journal.flush();
+        }
+    }
+
+    /// Writes what there is to the journal and the access log. Requests that end later are lost.
+    pub fn close(&self) {
+        self.later.flush();
+        self.access_log.close();
+        if let Some(journal) = &self.journal {
+            journal.close();
+        }
+    }
+
     /// Counts what the journal says was spent in the budgets' periods before their accounts were
     /// opened. Before requests reach these.
     ///
@@ -245,6 +286,19 @@ impl Sources {
         metrics.roster.in_use(&self.objects, set_aside);
         Arc::new(snapshot)
     }
+}
+
+fn account(
+    metrics: &Metrics,
+    journal: Option<&Journal>,
+    access_log: &AccessLog,
+    record: UsageRecord,
+) {
+    metrics.record(&record);
+    if let Some(journal) = journal {
+        journal.write(&record);
+    }
+    access_log.write(record);
 }
 
 /// Counts in each of these scopes what was spent before its account was opened.

@@ -6,6 +6,7 @@
 mod csv;
 pub mod entry;
 pub mod journal;
+pub mod measure;
 pub mod report;
 
 use std::net::IpAddr;
@@ -66,6 +67,14 @@ pub struct UsageRecord {
 }
 
 impl UsageRecord {
+    /// Says what its use comes to.
+    pub fn charge(&mut self, charge: Charge) {
+        self.charge = charge;
+        if charge.source.is_some() {
+            self.tokens = Some(charge.tokens);
+        }
+    }
+
     /// The time that the gateway itself took: all but the waiting for upstreams.
     pub fn overhead(&self) -> Duration {
         self.attempts.iter().fold(self.total, |rest, attempt| rest.saturating_sub(attempt.total))
@@ -88,7 +97,7 @@ pub struct Charge {
 pub enum UsageSource {
     /// The upstream said.
     Reported,
-    /// By the size of what went over the wire.
+    /// Counted in what went over the wire.
     Estimated,
 }
 

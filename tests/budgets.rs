@@ -58,13 +58,15 @@ async fn an_answers_cost_is_in_the_log_in_the_metrics_and_where_it_is_asked_for(
 #[tokio::test]
 async fn a_stream_that_is_cut_is_charged_by_an_estimate() {
     let model = upstream().await;
-    let gateway = priced(serving(&[&model])).start().await;
-    model.then(ok().cut_after(2));
+    let gateway = priced(serving(&[&model])).set("usage.tokenizer", "o200k").start().await;
+    model.then(ok().cut_after(3));
     let stream = gateway.client().stream("demo").await;
     stream.rest().await;
     let line = gateway.access_log(1).await.remove(0);
     assert_eq!((&line["usage_source"], &line["status"]), (&json!("estimated"), &json!(200)));
-    assert!(line["cost_micro_usd"].as_u64().expect("a cost") > 0, "{line}");
+    // "Hello" as a message of a chat, and of the answer "Hello from".
+    assert_eq!((&line["tokens"]["input"], &line["tokens"]["output"]), (&json!(8), &json!(2)));
+    assert_eq!(line["cost_micro_usd"], 8 + 2 * 2, "{line}");
 }
 
 #[tokio::test]

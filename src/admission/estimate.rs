@@ -23,12 +23,6 @@ const ANSWER_TOKENS: u64 = 1024;
 /// How far the learned length moves with each answer: a thirty-second.
 const STEP: u64 = 32;
 
-/// Bytes of a whole answer for one token, where none is reported.
-const ANSWER_BYTES_PER_TOKEN: u64 = 4;
-
-/// Bytes of a stream for one token, where none is reported: most servers send a token an event.
-const EVENT_BYTES_PER_TOKEN: u64 = 200;
-
 /// What a request will use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
@@ -100,14 +94,9 @@ fn piece_by_piece(body: &[u8]) -> u64 {
     bytes.div_ceil(BYTES_PER_TOKEN) + media
 }
 
-/// Tokens of an answer whose upstream reported none, by its size.
-pub fn answer(bytes: u64, is_stream: bool) -> u64 {
-    bytes.div_ceil(if is_stream { EVENT_BYTES_PER_TOKEN } else { ANSWER_BYTES_PER_TOKEN })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ANSWER_TOKENS, Learned, MEDIA_TOKENS, answer, piece_by_piece, prompt};
+    use super::{ANSWER_TOKENS, Learned, MEDIA_TOKENS, piece_by_piece, prompt};
     use proptest::prelude::prop;
     use proptest::{prop_assert_eq, proptest};
 
@@ -128,11 +117,6 @@ mod tests {
         assert_eq!(prompt(words.as_bytes()), 10_001_u64.div_ceil(3));
         let image = format!(r#"{{"url":"data:image/png;base64,{}"}}"#, "A".repeat(1 << 20));
         assert!((MEDIA_TOKENS..MEDIA_TOKENS + 10).contains(&prompt(image.as_bytes())));
-    }
-
-    #[test]
-    fn an_answer_without_usage_is_counted_by_its_bytes() {
-        assert_eq!((answer(400, false), answer(400, true), answer(0, true)), (100, 2, 0));
     }
 
     #[test]

@@ -149,6 +149,7 @@ fn terms(raw: &Raw, root: &Spot<'_>, around: &Surroundings<'_>, is_priced: bool)
         refuses_unpriced: matches!(raw.prices.unpriced, Unpriced::Refuse),
         waiting: raw.waiting.as_ref().map(|raw| terms::waiting(raw, &root.key("waiting"))),
         price_file: raw.prices.file.as_ref().map(|path| around.path(path)),
+        tokenizer: usage::tokenizer(raw.usage.tokenizer),
         journal: usage::journal(&raw.usage, &root.key("usage"), around),
     }
 }

@@ -29,6 +29,7 @@ use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
 use crate::types::TokenUsage;
 use crate::upstream::{Grant, Pick, ToSign};
+use crate::usage::measure::{Head, Unreported};
 use crate::usage::{AttemptRecord, Outcome, Translation};
 
 /// The client's headers that go upstream. Everything else stays here: credentials above all.
@@ -87,6 +88,8 @@ pub struct Attempt {
     first_byte: Option<Duration>,
     response_bytes: u64,
     meter: Option<Meter>,
+    /// How the answer began, where its tokens may have to be counted.
+    head: Head,
     /// What a turn does with the answer.
     keeping: Option<Box<Keeping>>,
 }
@@ -112,6 +115,7 @@ impl Attempt {
             first_byte: None,
             response_bytes: 0,
             meter: None,
+            head: Head::default(),
             keeping: None,
         })
     }
@@ -182,7 +186,12 @@ impl Attempt {
     pub fn bytes(&mut self, exchange: &Exchange, body: &mut Option<Bytes>, end: bool) -> End {
         let between_bytes = exchange.pool.model.timeouts.between_bytes;
         exchange.deadline.await_next_byte(between_bytes, Instant::now());
-        self.response_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        if let Some(bytes) = body {
+            self.response_bytes += bytes.len() as u64;
+            if exchange.bill.measures(exchange.request.operation) {
+                self.head.see(bytes);
+            }
+        }
         let told = self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end));
         if let (Some(keeping), Some(turn)) = (&mut self.keeping, &exchange.turn) {
             keeping.read(turn, body, end, &told);
@@ -228,13 +237,20 @@ impl Attempt {
         self.meter.as_ref().and_then(Meter::tokens)
     }
 
-    /// What the answer is charged by; `None` where there is none, or a bad one.
-    pub fn answer(&self) -> Option<Answer> {
-        self.status.filter(|status| (200..300).contains(status)).map(|_| Answer {
-            prices: self.pick.target().prices.clone(),
-            tokens: self.tokens(),
-            bytes: self.response_bytes,
-        })
+    /// What the answer is charged by; `None` where there is none, or a bad one. Asked again, it does not
+    /// know how the answer began.
+    pub fn answer(&mut self) -> Option<Answer> {
+        self.status.filter(|status| (200..300).contains(status))?;
+        let (target, tokens) = (self.pick.target(), self.tokens());
+        let unreported = tokens.is_none().then(|| {
+            Box::new(Unreported {
+                model: target.model.clone(),
+                sent: self.outgoing.body.clone(),
+                head: std::mem::take(&mut self.head),
+                bytes: self.response_bytes,
+            })
+        });
+        Some(Answer { prices: target.prices.clone(), tokens, unreported })
     }
 
     /// Reports the outcome to the endpoint's health, and says what the attempt was.

@@ -5,17 +5,17 @@ use chrono::{DateTime, NaiveDate, Utc};
 use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
-use crate::admission::estimate;
 use crate::admission::{Demand, Periods, Permit, Refused, Used};
 use crate::config::snapshot::prices::Prices;
-use crate::config::snapshot::terms::Terms;
+use crate::config::snapshot::terms::{Terms, Tokenizer};
 use crate::config::snapshot::{Key, Model, Target};
 use crate::error::{Error, Kind, Result};
-use crate::request::{Draft, Request};
+use crate::request::Draft;
 use crate::state::Active;
-use crate::types::{MicroUsd, Operation, Quota, TokenUsage};
+use crate::types::{Operation, Quota, TokenUsage};
 use crate::upstream::Pool;
-use crate::usage::{Charge, UsageSource};
+use crate::usage::measure::Unreported;
+use crate::usage::{Charge, UsageRecord, UsageSource};
 
 /// A client that sends this header is told what a whole answer cost.
 const X_TOLLGATE_COST: HeaderName = HeaderName::from_static("x-tollgate-cost");
@@ -53,6 +53,10 @@ pub struct Bill {
     images: u64,
     /// The most that the client allows the answer, where anybody had to know.
     answer_max: u64,
+    /// By which tokens are counted that no upstream reports.
+    tokenizer: Tokenizer,
+    /// What the client was told.
+    told: Option<Charge>,
 }
 
 /// What an answer is charged by.
@@ -61,8 +65,15 @@ pub struct Answer {
     pub prices: Prices,
     /// As the upstream reported.
     pub tokens: Option<TokenUsage>,
-    /// As the upstream sent it.
-    pub bytes: u64,
+    /// What they are counted in where it did not.
+    pub unreported: Option<Box<Unreported>>,
+}
+
+/// A bill whose tokens are still to be counted: no upstream reported them.
+pub struct Open {
+    bill: Bill,
+    answer: Answer,
+    operation: Operation,
 }
 
 impl Bill {
@@ -91,6 +102,8 @@ impl Bill {
             price_percent: caller.terms.price_percent,
             images: if terms.is_priced { draft.images() } else { 0 },
             answer_max: u64::MAX,
+            tokenizer: terms.tokenizer,
+            told: None,
         };
         if let Some(applying) = active.accounts.applying(caller, model) {
             let estimate = draft.demand(&model.rewrite, applying.answer_tokens());
@@ -126,29 +139,56 @@ impl Bill {
         quota_headers(&quota)
     }
 
-    /// The header that tells what an answer cost, where the client asked for it and it has a price.
-    pub fn cost_header(&self, charge: Option<Charge>) -> Option<(HeaderName, HeaderValue)> {
-        let MicroUsd(cost) = charge.filter(|_| self.tells_cost)?.cost?;
-        Some((X_TOLLGATE_COST_MICRO_USD, HeaderValue::from(cost)))
+    /// The header that tells what an answer costs, where the client asked for it and it has a price. What
+    /// was told is what is charged.
+    pub fn tell_cost(
+        &mut self,
+        operation: Operation,
+        answer: &Answer,
+    ) -> Option<(HeaderName, HeaderValue)> {
+        let charge = self.charge(operation, answer);
+        self.told = Some(charge);
+        Some((X_TOLLGATE_COST_MICRO_USD, HeaderValue::from(charge.cost?.0)))
     }
 
-    /// What an answer comes to. Where its upstream reported no usage, it is estimated by size.
-    pub fn charge(&self, request: &Request, answer: &Answer) -> Charge {
-        if !self.is_wanted || request.operation == Operation::CountTokens {
+    /// Whether tokens of such a request are counted where no upstream reports them.
+    pub fn measures(&self, operation: Operation) -> bool {
+        let is_counted =
+            matches!(operation, Operation::Chat | Operation::Completion | Operation::Embedding);
+        self.is_wanted && is_counted
+    }
+
+    /// Settles what the request came to; `None` is no good answer. Where its tokens have to be counted
+    /// first, that is left to whoever has the time.
+    pub fn close(
+        mut self,
+        operation: Operation,
+        answer: Option<Answer>,
+    ) -> (Charge, Option<Box<Open>>) {
+        let known = match answer {
+            None => Charge::default(),
+            Some(answer) => match self.told.take() {
+                Some(told) => told,
+                None if answer.tokens.is_none() && self.measures(operation) => {
+                    let open = Open { bill: self, answer, operation };
+                    return (Charge::default(), Some(Box::new(open)));
+                }
+                None => self.charge(operation, &answer),
+            },
+        };
+        self.settle(&known);
+        (known, None)
+    }
+
+    /// What an answer comes to. Where its upstream reported no usage, its tokens are counted.
+    fn charge(&self, operation: Operation, answer: &Answer) -> Charge {
+        if !self.is_wanted || operation == Operation::CountTokens {
             return Charge::default();
         }
-        let (tokens, source) = match (answer.tokens, request.operation) {
+        let (tokens, source) = match (answer.tokens, &answer.unreported) {
             (Some(tokens), _) => (tokens, Some(UsageSource::Reported)),
-            (None, Operation::Chat | Operation::Completion) => {
-                let output = estimate::answer(answer.bytes, request.stream).min(self.answer_max);
-                let input = request.prompt_tokens();
-                let tokens = TokenUsage { input, output, ..TokenUsage::default() };
-                (tokens, Some(UsageSource::Estimated))
-            }
-            (None, Operation::Embedding) => {
-                let input = request.prompt_tokens();
-                let tokens = TokenUsage { input, ..TokenUsage::default() };
-                (tokens, Some(UsageSource::Estimated))
+            (None, Some(unreported)) if self.measures(operation) => {
+                (self.measured(operation, unreported), Some(UsageSource::Estimated))
             }
             (None, _) => (TokenUsage::default(), None),
         };
@@ -157,9 +197,18 @@ impl Bill {
         Charge { tokens, source, cost }
     }
 
+    fn measured(&self, operation: Operation, unreported: &Unreported) -> TokenUsage {
+        if operation == Operation::Embedding {
+            let input = unreported.prompt(self.tokenizer);
+            return TokenUsage { input, ..TokenUsage::default() };
+        }
+        let tokens = unreported.measure(self.tokenizer);
+        TokenUsage { output: tokens.output.min(self.answer_max), ..tokens }
+    }
+
     /// Puts what the request came to in the place of what it might have.
-    pub fn settle(&mut self, charge: &Charge) {
-        if let Some(permit) = self.permit.take() {
+    fn settle(self, charge: &Charge) {
+        if let Some(permit) = self.permit {
             let reported = charge.source == Some(UsageSource::Reported);
             permit.settle(Used {
                 tokens: charge.tokens.total(),
@@ -167,6 +216,15 @@ impl Bill {
                 answer: reported.then(|| charge.tokens.generated()),
             });
         }
+    }
+}
+
+impl Open {
+    /// Counts, and settles what the request came to.
+    pub fn settle(self, record: &mut UsageRecord) {
+        let charge = self.bill.charge(self.operation, &self.answer);
+        self.bill.settle(&charge);
+        record.charge(charge);
     }
 }
 

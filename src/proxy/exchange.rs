@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::attempt::{self, Attempt};
-use super::bill::{Answer, Bill};
+use super::bill::{Answer, Bill, Open};
 use super::deadline::Deadline;
 use super::failure;
 use super::held::{Hold, Wait};
@@ -242,7 +242,9 @@ impl Context {
 
     /// A whole answer of so many bytes is there: its header may go before it.
     fn release(&mut self, length: usize) {
-        let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) else { return };
+        let (Some(exchange), Some(attempt)) = (&mut self.exchange, &mut self.attempt) else {
+            return;
+        };
         if self.status.is_some() || !attempt.waits() {
             return;
         }
@@ -251,8 +253,9 @@ impl Context {
         headers.extend(attempt.retry_after().map(|after| (RETRY_AFTER, reply::retry_after(after))));
         headers.push((CONTENT_LENGTH, HeaderValue::from(length)));
         if let Some(hold) = &exchange.hold {
-            let charge = attempt.answer().map(|answer| exchange.charge(&answer));
-            headers.extend(exchange.bill.cost_header(charge));
+            let answer = if exchange.bill.tells_cost { attempt.answer() } else { None };
+            let operation = exchange.request.operation;
+            headers.extend(answer.and_then(|a| exchange.bill.tell_cost(operation, &a)));
             hold.release(headers);
         }
     }
@@ -293,8 +296,13 @@ impl Context {
         }
     }
 
-    /// Ends the request: gives the session back, and says what it was.
-    pub fn settle(&mut self, session: &mut Session, error: Option<&pingora::Error>) -> UsageRecord {
+    /// Ends the request: gives the session back, and says what it was, but for what it used where that
+    /// has to be counted.
+    pub fn settle(
+        &mut self,
+        session: &mut Session,
+        error: Option<&pingora::Error>,
+    ) -> (UsageRecord, Option<Box<Open>>) {
         self.give_back(session);
         if let Some(status) = self.answered_status() {
             self.end_attempt(Outcome::Answered(status), None);
@@ -302,11 +310,12 @@ impl Context {
         let refused = self.attempt.as_ref().and_then(|attempt| attempt.refusal.as_ref());
         let outcome = refused.map_or(Outcome::Internal, |refusal| Outcome::Status(refusal.status));
         self.end_attempt(outcome, None);
-        let reported = self.answer.as_ref().and_then(|answer| answer.tokens);
-        let charge = self.settle_bill();
+        let stream = self.exchange.as_ref().is_some_and(|exchange| exchange.request.stream);
+        let tokens = self.answer.as_ref().and_then(|answer| answer.tokens);
+        let (charge, open) = self.close_bill();
         let failure = self.failure.take();
         let header = session.req_header();
-        UsageRecord {
+        let mut record = UsageRecord {
             request_id: self.request_id.to_str().unwrap_or_default().into(),
             started: self.started_at,
             client: session
@@ -319,7 +328,7 @@ impl Context {
             dialect: self.dialect,
             caller: self.caller.take(),
             model: self.model.take(),
-            stream: self.exchange.as_ref().is_some_and(|exchange| exchange.request.stream),
+            stream,
             status: self.status.unwrap_or(Kind::ClientGone.status()),
             error: failure.as_ref().map(|failure| failure.kind),
             error_detail: failure
@@ -330,24 +339,19 @@ impl Context {
             total: self.started.elapsed(),
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
-            tokens: charge.source.map(|_| charge.tokens).or(reported),
-            charge,
-        }
+            tokens,
+            charge: Charge::default(),
+        };
+        record.charge(charge);
+        (record, open)
     }
 
     /// What the request comes to, put in the place of what it might have come to.
-    fn settle_bill(&mut self) -> Charge {
-        let Some(exchange) = &mut self.exchange else { return Charge::default() };
-        let charge = self.answer.take().map(|answer| exchange.charge(&answer)).unwrap_or_default();
-        exchange.bill.settle(&charge);
-        charge
-    }
-}
-
-impl Exchange {
-    /// What an answer to the request comes to.
-    fn charge(&self, answer: &Answer) -> Charge {
-        self.bill.charge(&self.request, answer)
+    fn close_bill(&mut self) -> (Charge, Option<Box<Open>>) {
+        let Some(Exchange { bill, request, .. }) = self.exchange.take() else {
+            return (Charge::default(), None);
+        };
+        bill.close(request.operation, self.answer.take())
     }
 }
 

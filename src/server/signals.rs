@@ -74,7 +74,7 @@ pub fn leave_when_drained(server: &Server, state: &Arc<State>, pid_file: PathBuf
             thread::sleep(DRAIN_POLL);
         }
         info!("left: every request has ended");
-        state.access_log.close();
+        state.close();
         remove_pid(&pid_file);
         std::process::exit(0);
     });

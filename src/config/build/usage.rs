@@ -1,8 +1,8 @@
-//! The usage journal: where and how it is kept.
+//! The usage journal: where and how it is kept; and how tokens are counted that nobody reports.
 
 use super::{Surroundings, limits};
 use crate::config::raw::terms as raw;
-use crate::config::snapshot::terms::{Export, Format, Journal};
+use crate::config::snapshot::terms::{Export, Format, Journal, Tokenizer};
 use crate::config::spot::Spot;
 
 /// The first month's budgets are restored from so many days.
@@ -10,6 +10,16 @@ const KEEP_DAYS_MIN: u32 = 32;
 
 /// Ten years.
 const KEEP_DAYS_MAX: u32 = 3660;
+
+/// By which tokens are counted.
+pub(super) const fn tokenizer(raw: raw::Tokenizer) -> Tokenizer {
+    match raw {
+        raw::Tokenizer::Auto => Tokenizer::Auto,
+        raw::Tokenizer::Estimate => Tokenizer::Estimate,
+        raw::Tokenizer::O200k => Tokenizer::O200k,
+        raw::Tokenizer::Cl100k => Tokenizer::Cl100k,
+    }
+}
 
 /// How the journal is kept; what belongs to one is refused where there is none.
 pub(super) fn journal(

@@ -91,6 +91,24 @@ pub struct Usage {
     pub keep_days: Option<u32>,
     /// Each day that is over as a file, for other programs.
     pub export: Option<Export>,
+    /// By which tokens are counted where an upstream reports none, as of a stream that is cut. Default auto.
+    #[serde(default)]
+    pub tokenizer: Tokenizer,
+}
+
+/// By which tokens are counted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Tokenizer {
+    /// The vocabulary of the model's family, where its name tells it; else an estimate.
+    #[default]
+    Auto,
+    /// An estimate by kinds of characters: no vocabulary is loaded.
+    Estimate,
+    /// OpenAI's of gpt-4o and later, whatever the model.
+    O200k,
+    /// OpenAI's of gpt-4 and before, whatever the model.
+    Cl100k,
 }
 
 /// Where days that are over are exported to.

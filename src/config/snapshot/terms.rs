@@ -33,8 +33,24 @@ pub struct Terms {
     pub waiting: Option<Waiting>,
     /// The list of prices, to be watched.
     pub price_file: Option<PathBuf>,
+    /// By which tokens are counted that no upstream reports.
+    pub tokenizer: Tokenizer,
     /// How the usage journal is kept, if it is. Taken into use at start only.
     pub journal: Option<Journal>,
+}
+
+/// By which tokens are counted that no upstream reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tokenizer {
+    /// By the vocabulary of the model's family, where its name tells it; else by an estimate.
+    #[default]
+    Auto,
+    /// By an estimate, whatever the model.
+    Estimate,
+    /// By OpenAI's vocabulary of that name, whatever the model.
+    O200k,
+    /// By OpenAI's vocabulary of that name, whatever the model.
+    Cl100k,
 }
 
 /// How the usage journal is kept.
