@@ -115,6 +115,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         terms: Terms::default(),
         valkey: None,
         quotas: Quotas::default(),
+        made: Default::default(),
         secret_files: Vec::new(),
     }
 }

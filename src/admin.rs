@@ -2,10 +2,12 @@
 //!
 //! It runs on a listener of its own, which clients do not reach. Everything is read from
 //! handles and closures that the server gives it, so it depends on none of the request path.
-//! What only reads is open to whoever reaches the listener; what changes state asks for the
+//! Metrics and health are open to whoever reaches the listener; everything under `/admin` asks for the
 //! bearer token of the configuration, where one is configured.
 
 mod answer;
+mod body;
+mod roster;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,8 @@ use crate::admission::Spent;
 use crate::config::reload::{Outcome, ReloadReport};
 use crate::config::snapshot::Snapshot;
 use crate::config::snapshot::terms::{PERIODS, Scope};
+use crate::roster::Author;
+use crate::state::State;
 use crate::telemetry::metrics::{self, EndpointMetrics, Metrics};
 use crate::types::{Revision, Secret};
 use crate::usage::report::{Query, Report, Unread};
@@ -47,6 +51,8 @@ pub struct Admin {
     pub budgets: Box<dyn Fn() -> Vec<(Scope, Spent)> + Send + Sync>,
     /// Sums of the usage journal; `None` where none is kept.
     pub usage: UsageReports,
+    /// What is made at run time; `None` where the service runs without a gateway.
+    pub state: Option<Arc<State>>,
     /// Reads the configuration again and takes it into use.
     pub reload: Box<dyn Fn() -> BoxFuture<'static, ReloadReport> + Send + Sync>,
 }
@@ -71,11 +77,26 @@ pub struct EndpointStatus {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
+        if let Some((name, actions)) = roster::at(request.uri.path()) {
+            let action = actions.iter().find(|(method, _)| *method == request.method);
+            let Some((_, action)) = action else {
+                let methods: Vec<_> = actions.into_iter().map(|(method, _)| method).collect();
+                return answer::method_not_allowed(&methods);
+            };
+            if let Some(refused) = self.refused(session) {
+                return refused;
+            }
+            let author = self.author(session);
+            return roster::serve(self.state.as_ref(), (name, *action), session, &author).await;
+        }
         let Some(page) = Page::at(request.uri.path()) else {
             return answer::error(StatusCode::NOT_FOUND, "not_found", NOT_FOUND);
         };
         if !page.methods().contains(&request.method) {
             return answer::method_not_allowed(page.methods());
+        }
+        if let Some(refused) = page.is_admin().then(|| self.refused(session)).flatten() {
+            return refused;
         }
         match page {
             Page::Index => answer::text("text/plain; charset=utf-8", INDEX),
@@ -84,8 +105,7 @@ impl ServeHttp for Admin {
             Page::Ready => self.ready(),
             Page::Status => self.status(),
             Page::Usage => self.usage(session).await,
-            Page::Reload if !self.may_change(session) => answer::unauthorized(),
-            Page::Reload => self.reload().await,
+            Page::Reload => self.reload(session).await,
         }
     }
 }
@@ -96,9 +116,16 @@ Tollgate, for operators
 GET  /metrics       Prometheus metrics
 GET  /livez         200 while the process runs
 GET  /readyz        200 while it takes requests, 503 while it starts or drains
+
+With the admin token, if one is set (docs/admin.md):
+
 GET  /admin/status  version, configuration, endpoints, budgets, as JSON
 GET  /admin/usage   sums of the usage journal: ?group_by=tenant,model&from=DAY&to=DAY&format=csv
-POST /admin/reload  read the configuration again, with the admin token if one is set
+POST /admin/reload  read the configuration again
+GET  /admin/tenants tenants; POST makes one; GET, PATCH, DELETE /admin/tenants/NAME
+GET  /admin/keys    keys; POST makes one; GET, PATCH, DELETE /admin/keys/ID; POST /admin/keys/ID/rotate
+GET  /admin/access-requests who asks for a model; POST /admin/access-requests/ID/approve, refuse, revoke
+GET  /admin/audit   what was changed: ?from=DAY&to=DAY&limit=100
 ";
 
 const NOT_FOUND: &str = "there is no such page; GET / names all there are";
@@ -127,6 +154,11 @@ impl Page {
             "/admin/reload" => Page::Reload,
             _ => return None,
         })
+    }
+
+    /// Whether it asks for the admin token.
+    fn is_admin(self) -> bool {
+        matches!(self, Page::Status | Page::Usage | Page::Reload)
     }
 
     fn methods(self) -> &'static [Method] {
@@ -217,7 +249,7 @@ impl Admin {
         }
     }
 
-    async fn reload(&self) -> Response<Vec<u8>> {
+    async fn reload(&self, session: &ServerSession) -> Response<Vec<u8>> {
         let ReloadReport { revision: Revision(revision), outcome, problems, needs_upgrade } =
             (self.reload)().await;
         let (status, outcome) = match outcome {
@@ -230,17 +262,33 @@ impl Admin {
             "problems": problems,
             "needs_upgrade": needs_upgrade,
         });
+        if let Some(state) = &self.state {
+            state.note(self.author(session), "reload", "configuration", report.clone()).await;
+        }
         answer::json(status, &report)
     }
 
-    /// Whether the request may change state: always without a token in the configuration.
-    fn may_change(&self, session: &ServerSession) -> bool {
+    /// Who asks, for the audit log.
+    fn author(&self, session: &ServerSession) -> Author {
         let snapshot = (self.snapshot)();
-        let token = snapshot.as_ref().and_then(|snapshot| snapshot.server.admin.token.as_ref());
-        token.is_none_or(|token| {
+        let has_token = snapshot.is_some_and(|snapshot| snapshot.server.admin.token.is_some());
+        let by = if has_token { "admin" } else { "anonymous" };
+        let address = session.client_addr().and_then(|address| address.as_inet().copied());
+        Author { by: by.to_owned(), address }
+    }
+
+    /// Why the request may not go on below `/admin`, if it may not: without a token in the configuration
+    /// everybody may.
+    fn refused(&self, session: &ServerSession) -> Option<Response<Vec<u8>>> {
+        let Some(snapshot) = (self.snapshot)() else {
+            let (status, text) = (StatusCode::SERVICE_UNAVAILABLE, "the gateway is starting");
+            return Some(answer::error(status, "starting", text));
+        };
+        let is_admin = snapshot.server.admin.token.as_ref().is_none_or(|token| {
             bearer(session.get_header_bytes(header::AUTHORIZATION))
                 .is_some_and(|sent| is_same(sent, token))
-        })
+        });
+        (!is_admin).then(answer::unauthorized)
     }
 }
 

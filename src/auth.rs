@@ -7,6 +7,7 @@
 //! nothing. The digest is compared in constant time; a caller learns only whether a key is
 //! unknown, disabled or expired, the latter two only when it holds the key.
 
+pub mod approval;
 pub mod jwks;
 pub mod token;
 

@@ -8,6 +8,7 @@
 
 mod build;
 mod changes;
+pub mod objects;
 mod problems;
 pub mod raw;
 pub mod reload;
@@ -26,7 +27,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use self::build::Surroundings;
-pub use self::build::certified_key;
+pub use self::build::{certified_key, lay_over};
 pub use self::changes::listener_changes;
 use self::problems::Report;
 pub use self::problems::{Mark, Problem, Problems};

@@ -45,6 +45,8 @@ pub mod telemetry;
 
 pub mod dialect;
 
+pub mod roster;
+
 pub mod state;
 
 pub mod valkey;

@@ -4,6 +4,7 @@
 //! known of a request after them is an [`exchange::Exchange`], what belongs to one try at one
 //! endpoint an [`attempt::Attempt`].
 
+mod access;
 mod attempt;
 mod bill;
 mod contexts;

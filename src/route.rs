@@ -1,5 +1,6 @@
 //! What a request asks for, and where it may go.
 
+pub mod access;
 pub mod contexts;
 pub mod faces;
 pub mod path;
@@ -57,6 +58,8 @@ pub enum Route<'a> {
     Context(contexts::Place),
     /// `/v1/responses/{id}` and everything below `/v1/conversations`, answered here.
     Face(faces::Place),
+    /// `/v1/access-requests`, answered here.
+    Access(access::Action),
     /// `GET /.well-known/context-protocol`, answered here and for everybody.
     Protocol,
     /// `GET /.well-known/context-protocol.proto`, likewise.
@@ -79,7 +82,11 @@ impl Route<'_> {
     pub fn dialect(&self, headers: &HeaderMap, path: &str) -> Dialect {
         match self {
             Route::Model(call) => call.dialect,
-            Route::Context(_) | Route::Face(_) | Route::Protocol | Route::Proto => Dialect::Chat,
+            Route::Context(_)
+            | Route::Face(_)
+            | Route::Access(_)
+            | Route::Protocol
+            | Route::Proto => Dialect::Chat,
             Route::Models | Route::OneModel(_) | Route::Capabilities => spoken(headers, path),
         }
     }
@@ -93,6 +100,7 @@ impl Route<'_> {
             }
             Route::Models | Route::OneModel(_) => Operation::Models,
             Route::Capabilities => Operation::Capabilities,
+            Route::Access(_) => Operation::Access,
         }
     }
 }
@@ -112,6 +120,11 @@ pub fn find<'a>(method: &Method, uri: &'a Uri) -> Result<Route<'a>> {
         let action = actions.iter().find(|(of, _)| of == method).map(|(_, action)| *action);
         let face = action.map(|action| Route::Face(names.place(action)));
         return face.ok_or_else(|| wrong_method(method, path));
+    }
+    if path == access::PATH {
+        let action = access::ACTIONS.into_iter().find(|(of, _)| of == method);
+        let route = action.map(|(_, action)| Route::Access(action));
+        return route.ok_or_else(|| wrong_method(method, path));
     }
     if let PROTOCOL | PROTO = path {
         let route = if path == PROTO { Route::Proto } else { Route::Protocol };
@@ -140,6 +153,9 @@ pub fn find<'a>(method: &Method, uri: &'a Uri) -> Result<Route<'a>> {
 pub fn allowed(path: &str) -> Option<String> {
     if let PROTOCOL | PROTO = path {
         return Some(Method::GET.to_string());
+    }
+    if path == access::PATH {
+        return Some(access::ACTIONS.map(|(method, _)| method.to_string()).join(", "));
     }
     if let Some((_, actions)) = path.strip_prefix("/v1").and_then(contexts::at) {
         let methods: Vec<_> = actions.iter().map(|(method, _)| method.as_str()).collect();
@@ -171,7 +187,8 @@ pub fn every() -> Vec<(Method, String)> {
         actions.iter().map(move |(method, _)| (method.clone(), format!("/v1{path}")))
     });
     let others = ["/v1/capabilities", PROTOCOL, PROTO].map(|path| (Method::GET, path.into()));
-    calls.chain(models).chain(contexts).chain(faces).chain(others).collect()
+    let access = access::ACTIONS.map(|(method, _)| (method, access::PATH.to_owned()));
+    calls.chain(models).chain(contexts).chain(faces).chain(access).chain(others).collect()
 }
 
 fn wrong_method(method: &Method, path: &str) -> Error {

@@ -32,7 +32,8 @@ use crate::admission::lease::Leases;
 use crate::config::snapshot::{self, Snapshot};
 use crate::context::Contexts;
 use crate::proxy::Gateway;
-use crate::state::State;
+use crate::roster::Roster;
+use crate::state::{self, State};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Connector, Kept, LiveEndpoint};
@@ -70,8 +71,9 @@ pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     let journal = journal.map(|kept| Journal::start(kept, metrics.clone())).transpose()?;
     let quotas = snapshot.quotas;
     let leases = snapshot.valkey.as_ref().map(|server| Leases::new(server, quotas)).transpose()?;
-    let state = State::new(snapshot, metrics, access_log, contexts, (journal, leases));
-    let state = state.map_err(io::Error::other)?;
+    let roster = Roster::open(snapshot.made.path.as_deref(), snapshot.valkey.as_ref())?;
+    let kept = state::Kept { journal, leases, roster };
+    let state = State::new(snapshot, metrics, access_log, contexts, kept)?;
     state.restore_budgets()?;
     let state = Arc::new(state);
     let reloader = Arc::new(Reloader::new(file.to_owned(), state.clone(), certificates.clone()));
@@ -177,6 +179,7 @@ fn admin_service(
             let state = journalled.clone();
             Box::pin(async move { usage(state, query).await })
         }),
+        state: Some(state.clone()),
         reload: Box::new(move || {
             let reloader = reloader.clone();
             Box::pin(async move { reloader.reload("admin").await })

@@ -1,21 +1,27 @@
 //! What all services of the process share: the configuration in use and the live state beside it.
 
+pub mod runtime;
+
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
+use self::runtime::Runtime;
 use crate::admission::lease::Leases;
 use crate::admission::{Accounts, Ledger};
 use crate::auth::jwks::KeySets;
 use crate::auth::token::Tokens;
+use crate::config;
+use crate::config::objects::{Objects, SetAside};
 use crate::config::snapshot::Snapshot;
 use crate::config::snapshot::terms::Scope;
 use crate::context::Contexts;
+use crate::roster::Roster;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::types::MicroUsd;
@@ -35,9 +41,34 @@ pub struct Active {
     pub tokens: Tokens,
 }
 
+/// Where the configuration in use comes from.
+struct Sources {
+    /// The file, alone.
+    file: Arc<Snapshot>,
+    /// What was made at run time, as it was last seen.
+    objects: Arc<Objects>,
+}
+
+/// What a process keeps beyond its own life, where it does.
+#[derive(Default)]
+pub struct Kept {
+    /// What each request used.
+    pub journal: Option<Journal>,
+    /// Shares of limits that hold for several gateways.
+    pub leases: Option<Leases>,
+    /// Who was given access at run time.
+    pub roster: Option<Roster>,
+}
+
 /// The process's state.
 pub struct State {
     active: ArcSwap<Active>,
+    /// What `active` is made of.
+    sources: Mutex<Sources>,
+    /// Held by whoever exchanges `active`: its accounts must follow each other.
+    turn: tokio::sync::Mutex<()>,
+    /// What is made at run time; `None` where nothing keeps it.
+    runtime: Option<Runtime>,
     /// What was used by whom: survives reloads.
     pub ledger: Arc<Ledger>,
     /// Endpoints' health and load: survives reloads.
@@ -63,17 +94,22 @@ impl State {
     /// The state of a process that starts with a configuration.
     ///
     /// # Errors
-    /// Where an endpoint of the configuration cannot be used.
+    /// Where an endpoint of the configuration cannot be used, or a roster on disk cannot be read.
     pub fn new(
-        snapshot: Snapshot,
+        file: Snapshot,
         metrics: Arc<Metrics>,
         access_log: AccessLog,
         contexts: Arc<Contexts>,
-        (journal, leases): (Option<Journal>, Option<Leases>),
-    ) -> Result<Self, Unusable> {
+        Kept { journal, leases, roster }: Kept,
+    ) -> io::Result<Self> {
         let registry = Arc::new(Registry::new(metrics.clone(), Instant::now()));
-        let pools = registry.pools(&snapshot)?;
-        metrics.in_use(snapshot.revision);
+        let pools = registry.pools(&file).map_err(io::Error::other)?;
+        metrics.in_use(file.revision);
+        let seen = roster.as_ref().map(Roster::at_start).transpose().map_err(io::Error::other)?;
+        let (edition, objects) = seen.flatten().unzip();
+        let sources =
+            Sources { file: Arc::new(file), objects: Arc::new(objects.unwrap_or_default()) };
+        let snapshot = sources.snapshot(&[], &metrics);
         let ledger = Ledger::new(metrics.clone(), Instant::now());
         let ledger = Arc::new(match leases {
             Some(leases) => ledger.shared(leases),
@@ -82,9 +118,12 @@ impl State {
         let accounts = ledger.accounts(&snapshot);
         let key_sets = KeySets::new(metrics.clone());
         let tokens = Tokens::new(&snapshot, &key_sets);
-        let active = Active { snapshot: Arc::new(snapshot), pools, accounts, tokens };
+        let active = Active { snapshot, pools, accounts, tokens };
         Ok(Self {
             active: ArcSwap::from_pointee(active),
+            sources: Mutex::new(sources),
+            turn: tokio::sync::Mutex::default(),
+            runtime: roster.map(|roster| Runtime::new(roster, edition)),
             ledger,
             registry,
             key_sets,
@@ -107,19 +146,50 @@ impl State {
     ///
     /// # Errors
     /// Where an endpoint of the configuration cannot be used: nothing has changed then.
-    pub async fn activate(&self, snapshot: Snapshot) -> Result<(), Unusable> {
-        let pools = self.registry.pools(&snapshot)?;
+    pub async fn activate(&self, file: Snapshot) -> Result<(), Unusable> {
+        let pools = self.registry.pools(&file)?;
         self.registry.resolve().await;
         self.registry.authorise().await;
-        let tokens = Tokens::new(&snapshot, &self.key_sets);
+        // Held to the end, so that the sets of keys are those that the exchange finds.
+        let tokens = Tokens::new(&file, &self.key_sets);
         tokens.tried().await;
-        self.metrics.in_use(snapshot.revision);
-        self.metrics.retain(&snapshot);
+        self.metrics.in_use(file.revision);
+        self.metrics.retain(&file);
+        self.exchange(|sources| sources.file = Arc::new(file), Some(pools)).await;
+        Ok(())
+    }
+
+    /// Takes what was made at run time into use, over the same file: endpoints, health, counters and
+    /// what is unchanged go on.
+    async fn lay(&self, objects: Arc<Objects>) {
+        self.exchange(|sources| sources.objects = objects, None).await;
+    }
+
+    /// Takes changed sources into use, with the pools there are where no others are given.
+    async fn exchange(&self, change: impl FnOnce(&mut Sources), pools: Option<Pools>) {
+        let _turn = self.turn.lock().await;
+        let old = self.active();
+        let snapshot = {
+            let mut sources = self.lock();
+            change(&mut sources);
+            sources.snapshot(&old.snapshot.made.set_aside, &self.metrics)
+        };
+        let tokens = Tokens::new(&snapshot, &self.key_sets);
         let accounts = self.ledger.accounts(&snapshot);
         self.restore_new_budgets().await;
-        let snapshot = Arc::new(snapshot);
+        let pools = pools.unwrap_or_else(|| old.pools.clone());
         self.active.store(Arc::new(Active { snapshot, pools, accounts, tokens }));
-        Ok(())
+    }
+
+    /// The file's configuration, and what was made at run time.
+    pub fn sources(&self) -> (Arc<Snapshot>, Arc<Objects>) {
+        let sources = self.lock();
+        (sources.file.clone(), sources.objects.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sources> {
+        // Its members are exchanged whole, so there is nothing broken to see.
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts what the journal says was spent in the budgets' periods before their accounts were
@@ -163,6 +233,17 @@ impl State {
     /// Whether the process is leaving.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+}
+
+impl Sources {
+    /// The configuration that both make. What is set aside now and was not `before` is told.
+    fn snapshot(&self, before: &[SetAside], metrics: &Metrics) -> Arc<Snapshot> {
+        let snapshot = config::lay_over(&self.file, &self.objects);
+        let set_aside = &snapshot.made.set_aside;
+        runtime::tell(before, set_aside);
+        metrics.roster.in_use(&self.objects, set_aside);
+        Arc::new(snapshot)
     }
 }
 

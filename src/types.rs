@@ -197,6 +197,8 @@ pub enum Operation {
     Context,
     /// `GET /v1/capabilities`
     Capabilities,
+    /// `/v1/access-requests`
+    Access,
     /// `GET /v1/models` and `GET /v1/models/{id}`
     Models,
 }
@@ -216,6 +218,7 @@ impl Operation {
         Operation::Rerank,
         Operation::Context,
         Operation::Capabilities,
+        Operation::Access,
         Operation::Models,
     ];
 
@@ -234,6 +237,7 @@ impl Operation {
             Operation::Rerank => "rerank",
             Operation::Context => "context",
             Operation::Capabilities => "capabilities",
+            Operation::Access => "access",
             Operation::Models => "models",
         }
     }

@@ -79,6 +79,7 @@ struct State {
 }
 
 /// The pools of one configuration.
+#[derive(Clone)]
 pub struct Pools(AHashMap<ModelAlias, Arc<Pool>>);
 
 impl Pools {

@@ -23,6 +23,7 @@ const LEVELS: [&[&str]; 7] = [
     &["config", "keys"],
     &[
         "auth",
+        "roster",
         "body",
         "context",
         "admission",

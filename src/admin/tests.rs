@@ -58,6 +58,7 @@ async fn start(outcome: Outcome) -> Running {
             let report = Report { query, rows: Vec::new(), unreadable_lines: 0 };
             async move { Ok(Some(report)) }.boxed()
         }),
+        state: None,
         reload: Box::new({
             let reloads = Arc::clone(&reloads);
             move || {
@@ -175,13 +176,19 @@ async fn each_path_answers_to_its_methods_and_to_no_others() {
 async fn the_index_names_every_page() {
     let admin = start(Outcome::Applied).await;
     let index = admin.get("/").await.text().await.unwrap();
-    let pages = index.lines().skip(2).map(|line| {
+    let pages = index.lines().filter(|line| line.starts_with(['G', 'P'])).map(|line| {
         let mut words = line.split_whitespace();
         (words.next().unwrap(), words.next().unwrap())
     });
+    // What is made at run time has no place here.
+    let kept = ["/admin/tenants", "/admin/keys", "/admin/access-requests", "/admin/audit"];
+    let mut count = 0;
     for (method, path) in pages {
-        assert_eq!(admin.ask(method.parse().unwrap(), path).await.status(), 200, "{path}");
+        let expected = if kept.contains(&path) { 501 } else { 200 };
+        assert_eq!(admin.ask(method.parse().unwrap(), path).await.status(), expected, "{path}");
+        count += 1;
     }
+    assert_eq!(count, 10);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! built after any report is thrown away by the caller. Files and environment variables are read
 //! here, once, so that what was checked is what is used.
 
+mod added;
 mod contexts;
 mod credential;
 mod headers;
@@ -25,6 +26,7 @@ mod url;
 mod usage;
 mod valkey;
 
+pub use added::lay_over;
 pub use tls::certified_key;
 
 use std::cell::RefCell;
@@ -131,6 +133,7 @@ pub(super) fn build(
         terms: terms(raw, root, around, !general.prices.is_empty()),
         valkey: valkey::valkey(&raw.valkey, &root.key("valkey"), around),
         quotas: valkey::quotas(&raw.quotas, &root.key("quotas")),
+        made: added::nothing_yet(raw, root, around),
         secret_files: around.read.take(),
     }
 }

@@ -12,6 +12,8 @@ use super::snapshot::{Listener, Server, Snapshot};
 pub fn listener_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     let mut found = changes(&old.server, &new.server);
     journal(old.terms.journal.as_ref(), new.terms.journal.as_ref(), &mut found);
+    let mut compare = Compare { section: "state", changes: &mut found };
+    compare.member("path", &old.made.path, &new.made.path);
     let mut compare = Compare { section: "contexts", changes: &mut found };
     for (name, of) in STORE {
         compare.member(name, &of(&old.contexts.store), &of(&new.contexts.store));

@@ -12,7 +12,7 @@ use serde::Serialize;
 const PROBLEMS_MAX: usize = 200;
 
 /// Names listed in one message.
-const NAMES_MAX: usize = 16;
+const NAMES_MAX: usize = 24;
 
 /// A place in the file, both counted from 1, the column in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]

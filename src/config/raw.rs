@@ -14,6 +14,7 @@ pub mod owner;
 pub mod platform;
 pub mod prices;
 pub mod rewrite;
+pub mod state;
 pub mod terms;
 pub mod valkey;
 
@@ -31,6 +32,7 @@ use self::owner::{Key, Tenant};
 use self::platform::Platform;
 use self::prices::Prices;
 use self::rewrite::{Rewrite, Translation};
+use self::state::State;
 use self::terms::{Limits, Tier, Usage, Waiting};
 use self::valkey::{Quotas, Valkey};
 
@@ -62,6 +64,9 @@ pub struct Raw {
     /// How limits and budgets hold across the gateways that share it.
     #[serde(default)]
     pub quotas: Quotas,
+    /// Where is kept what is made at run time: see docs/admin.md.
+    #[serde(default)]
+    pub state: State,
     /// Groups of model servers, by name.
     #[serde(default)]
     pub providers: BTreeMap<String, Provider>,
@@ -164,7 +169,7 @@ pub struct Admin {
     /// `host:port` with a numeric host. Default 127.0.0.1:9090.
     #[schemars(extend("x-upgrade" = true))]
     pub address: Option<String>,
-    /// Bearer token for everything that changes state; required where the address is not loopback.
+    /// Bearer token for everything under /admin; required where the address is not loopback.
     pub token: Option<SecretRef>,
 }
 
@@ -336,6 +341,9 @@ pub struct Model {
     pub hash_on: Option<String>,
     /// For context: an endpoint keeps its contexts while it has at most this share of its part of the requests in flight. Default 125.
     pub load_percent: Option<u32>,
+    /// Whether a tenant may use it only once that was approved: see docs/access.md. Default false.
+    #[serde(default)]
+    pub approval: bool,
     /// What is changed in the body.
     #[serde(default)]
     pub rewrite: Rewrite,

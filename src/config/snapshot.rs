@@ -5,6 +5,7 @@
 
 pub mod credential;
 pub mod jwt;
+pub mod made;
 pub mod platform;
 pub mod prices;
 pub mod prompt;
@@ -25,6 +26,7 @@ use http::{HeaderName, HeaderValue};
 
 use self::credential::Credential;
 use self::jwt::Bearers;
+use self::made::Made;
 use self::platform::Platform;
 use self::prices::Prices;
 use self::prompt::PromptMessage;
@@ -38,6 +40,7 @@ use crate::types::{
 use crate::valkey::Settings;
 
 /// One configuration, complete and consistent.
+#[derive(Clone)]
 pub struct Snapshot {
     /// Which configuration this is.
     pub revision: Revision,
@@ -63,6 +66,8 @@ pub struct Snapshot {
     pub valkey: Option<Settings>,
     /// How limits hold across them: taken into use at start only.
     pub quotas: valkey::Quotas,
+    /// What is made at run time.
+    pub made: Made,
     /// Files of secrets, which are watched with the configuration.
     pub secret_files: Vec<PathBuf>,
 }
@@ -117,7 +122,7 @@ pub struct Listener {
 pub struct Admin {
     /// The address bound.
     pub address: SocketAddr,
-    /// Asked for as a bearer token by everything that changes state. Reloadable.
+    /// Asked for as a bearer token by everything under `/admin`. Reloadable.
     pub token: Option<Secret>,
 }
 

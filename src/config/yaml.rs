@@ -121,6 +121,26 @@ impl Node {
     }
 }
 
+impl From<&Json> for Node {
+    /// The same without lines: what comes from no file.
+    fn from(json: &Json) -> Self {
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(*value),
+            Json::Number(number) => Value::Number(number.clone()),
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Array(items) => Value::List(items.iter().map(Self::from).collect()),
+            Json::Object(members) => Value::Map(
+                members
+                    .iter()
+                    .map(|(key, json)| (key.clone(), (Mark::default(), Self::from(json))))
+                    .collect(),
+            ),
+        };
+        Self { mark: Mark::default(), value }
+    }
+}
+
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;

@@ -35,6 +35,10 @@ pub enum Kind {
     MissingModel,
     /// The model is unknown, or not available to this key: both look the same to the caller.
     UnknownModel,
+    /// The model needs an approval that the tenant does not have.
+    ModelNeedsApproval,
+    /// What keeps requests for access does not work.
+    AccessUnavailable,
     /// A parameter that the configuration refuses.
     ParameterRefused,
     /// The context is not at the version that the client believes.
@@ -110,6 +114,8 @@ impl Kind {
         Kind::InvalidBody,
         Kind::MissingModel,
         Kind::UnknownModel,
+        Kind::ModelNeedsApproval,
+        Kind::AccessUnavailable,
         Kind::ParameterRefused,
         Kind::ContextConflict,
         Kind::ContextBusy,
@@ -163,7 +169,7 @@ impl Kind {
             | Kind::Untranslatable
             | Kind::ContextTooLong
             | Kind::ContextProtocol => 400,
-            Kind::TokenNotPermitted | Kind::Unpriced => 403,
+            Kind::TokenNotPermitted | Kind::Unpriced | Kind::ModelNeedsApproval => 403,
             Kind::LimitExceeded
             | Kind::BeyondLimit
             | Kind::BudgetExceeded
@@ -175,6 +181,7 @@ impl Kind {
             | Kind::UpstreamCredential
             | Kind::UpstreamStatus => 502,
             Kind::ContextStore
+            | Kind::AccessUnavailable
             | Kind::TokenKeysUnavailable
             | Kind::CredentialUnavailable
             | Kind::QuotaUnavailable => 503,
@@ -201,6 +208,8 @@ impl Kind {
             Kind::InvalidBody => "invalid_body",
             Kind::MissingModel => "missing_model",
             Kind::UnknownModel => "model_not_found",
+            Kind::ModelNeedsApproval => "model_needs_approval",
+            Kind::AccessUnavailable => "access_requests_unavailable",
             Kind::ParameterRefused => "parameter_refused",
             Kind::ContextConflict => "context_conflict",
             Kind::ContextBusy => "context_busy",
@@ -239,6 +248,7 @@ impl Kind {
             | Kind::TokenKeysUnavailable
             | Kind::ContextBusy
             | Kind::ContextStore
+            | Kind::AccessUnavailable
             | Kind::LimitExceeded
             | Kind::QuotaUnavailable
             | Kind::UpstreamRateLimited
@@ -257,6 +267,7 @@ impl Kind {
             | Kind::TokenNotPermitted
             | Kind::NotFound
             | Kind::UnknownModel
+            | Kind::ModelNeedsApproval
             | Kind::MethodNotAllowed
             | Kind::BodyTooLarge
             | Kind::UnsupportedMediaType
@@ -311,12 +322,15 @@ impl Kind {
             | Kind::UnsupportedOperation
             | Kind::Untranslatable
             | Kind::ClientGone => "invalid_request_error",
-            Kind::TokenNotPermitted | Kind::Unpriced => "permission_error",
+            Kind::TokenNotPermitted | Kind::Unpriced | Kind::ModelNeedsApproval => {
+                "permission_error"
+            }
             Kind::BudgetExceeded => "insufficient_quota",
             Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => {
                 "rate_limit_error"
             }
             Kind::ContextStore
+            | Kind::AccessUnavailable
             | Kind::TokenKeysUnavailable
             | Kind::UpstreamUnreachable
             | Kind::UpstreamTimeout

@@ -10,6 +10,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use super::access;
 use super::bill::Bill;
 use super::contexts;
 use super::deadline::Deadline;
@@ -17,7 +18,7 @@ use super::exchange::{Context, Exchange};
 use super::faces;
 use super::reply::Reply;
 use super::waiting;
-use crate::auth;
+use crate::auth::{self, approval};
 use crate::body;
 use crate::body::coding::Coding;
 use crate::config::snapshot::{Balance, HashOn, Key};
@@ -65,7 +66,11 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
             let answer = faces::serve(state, &active, (&caller, place), session);
             return Box::pin(answer).await.map(Next::Reply);
         }
-        route => return answer_here(&route, &active, &caller, ctx),
+        Route::Access(action) => {
+            let answer = access::serve(state, &active, (&caller, action), session);
+            return Box::pin(answer).await.map(Next::Reply);
+        }
+        route => return answer_here(&route, &active, (&caller, now), ctx),
     };
     let body = read_body(session, &active).await?;
     ctx.request_bytes = body.len() as u64;
@@ -75,6 +80,7 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let mut draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
     let pool = route::resolve(&active.pools, &caller, draft.model())
         .map_err(|error| assumed::explained(error, assumed))?;
+    approval::check(&active.snapshot.made, &caller, pool.model.alias.as_str(), now)?;
     ctx.model = pool.metrics().cloned();
     if let Some(body) = draft.estimate(&pool.model)? {
         return Ok(Next::Reply(Reply::estimate(body)));
@@ -94,9 +100,9 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let mut bill = open_bill(state, open).await?;
     let request = draft.rewrite(&rewriting)?;
     let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
-    if let Some(waiting) = &active.snapshot.terms.waiting {
+    if bill.refused.is_some() {
         let deadline = ctx.started + pool.model.timeouts.total;
-        let room = waiting::for_room(&mut bill, (waiting, &caller), session, deadline);
+        let room = waiting::for_room(&mut bill, (&active, &caller), session, deadline);
         Box::pin(room).await?;
     }
     let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
@@ -158,14 +164,30 @@ fn keep_alive(state: &State, active: &Active, session: &mut Session) {
     }
 }
 
-fn answer_here(route: &Route<'_>, active: &Active, caller: &Key, ctx: &Context) -> Result<Next> {
+fn answer_here(
+    route: &Route<'_>,
+    active: &Active,
+    (caller, now): (&Key, DateTime<Utc>),
+    ctx: &Context,
+) -> Result<Next> {
+    let made = &active.snapshot.made;
+    let is_open = |alias: &str| made.is_open(&caller.tenant, alias, now);
     let body = match route {
         Route::OneModel(id) if active.pools.get(id).is_some() && caller.may_use(id) => {
+            approval::check(made, caller, id, now)?;
             models::one(ctx.dialect, id)
         }
         Route::OneModel(id) => return Err(route::unknown_model(&active.pools, caller, id)),
-        Route::Capabilities => capabilities::body(&route::reach(&active.pools, caller)),
-        _ => models::list(ctx.dialect, &route::available(&active.pools, caller)),
+        Route::Capabilities => {
+            let mut reached = route::reach(&active.pools, caller);
+            reached.retain(|model| is_open(model.id));
+            capabilities::body(&reached)
+        }
+        _ => {
+            let mut names = route::available(&active.pools, caller);
+            names.retain(|name| is_open(name));
+            models::list(ctx.dialect, &names)
+        }
     };
     Ok(Next::Reply(Reply::ok(body)))
 }

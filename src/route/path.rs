@@ -167,6 +167,7 @@ pub fn serves(operation: Operation, dialect: Dialect, platform: &Platform) -> bo
         | Operation::Translation
         | Operation::Rerank
         | Operation::Capabilities
+        | Operation::Access
         | Operation::Models => matches!(dialect, Dialect::Chat | Dialect::Responses),
     }
 }

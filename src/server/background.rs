@@ -63,6 +63,9 @@ impl Work {
         // A name that cannot be resolved is the matter of its own requests, not of all others.
         let _late = tokio::time::timeout(NAMES_WAIT, self.state.registry.resolve()).await;
         self.state.registry.authorise().await;
+        if let Ok(runtime) = self.state.runtime() {
+            runtime.read().await;
+        }
         let active = self.state.active();
         active.tokens.tried().await;
         for listener in &active.snapshot.server.listeners {
@@ -103,6 +106,7 @@ impl BackgroundService for Work {
                 self.kept.keep_swept(),
                 self.state.ledger.keep_leases(),
                 self.state.key_sets.keep(),
+                self.state.keep_runtime(),
             )
         };
         tokio::select! {

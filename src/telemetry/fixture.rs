@@ -110,6 +110,7 @@ pub(crate) fn snapshot(models: &[(&str, &[&str])]) -> Snapshot {
         terms: Terms::default(),
         valkey: None,
         quotas: Default::default(),
+        made: Default::default(),
         secret_files: Vec::new(),
     }
 }

@@ -12,6 +12,7 @@ mod credential;
 mod issuer;
 mod page;
 mod render;
+mod roster;
 mod slots;
 
 #[cfg(test)]
@@ -55,6 +56,8 @@ pub struct Metrics {
     pub contexts: ContextMetrics,
     /// What limits and budgets did.
     pub admission: AdmissionMetrics,
+    /// What is made at run time.
+    pub roster: roster::RosterMetrics,
     process: ProcessCollector,
 }
 
@@ -94,6 +97,7 @@ impl Metrics {
             lost_lines: Counts::default(),
             contexts: ContextMetrics::default(),
             admission: AdmissionMetrics::default(),
+            roster: Default::default(),
             process: ProcessCollector::for_self(),
         }
     }
@@ -387,10 +391,8 @@ impl TargetMetrics {
         let (cells, Charge { source, cost, .. }) = (self.shards.at(thread), record.charge);
         cells.charges.add(0, cost.map_or(0, |cost| cost.0));
         cells.charges.add(1, u64::from(source == Some(UsageSource::Estimated)));
-        let Some(TokenUsage { input, cache_read, cache_write, output, reasoning }) = record.tokens
-        else {
-            return;
-        };
+        let Some(tokens) = record.tokens else { return };
+        let TokenUsage { input, cache_read, cache_write, output, reasoning } = tokens;
         for (slot, count) in
             [input, cache_read, cache_write, output, reasoning].into_iter().enumerate()
         {

@@ -114,6 +114,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         terms: Terms::default(),
         valkey: None,
         quotas: Default::default(),
+        made: Default::default(),
         secret_files: Vec::new(),
     }
 }

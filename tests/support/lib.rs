@@ -30,6 +30,7 @@ pub mod events;
 pub mod gate;
 pub mod gateway;
 pub mod metrics;
+pub mod operator;
 pub mod port;
 pub mod redis;
 pub mod reply;

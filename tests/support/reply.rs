@@ -72,6 +72,12 @@ impl Reply {
         error.pointer("/error/message").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
+    /// Asserts an error of the admin API.
+    #[track_caller]
+    pub fn assert_refused(&self, status: u16, code: &str) {
+        assert_eq!((self.status, &*self.error_code()), (status, code), "{}", self.text());
+    }
+
     /// Asserts an error in OpenAI's shape: status, type, code, a message, a request id.
     #[track_caller]
     pub fn assert_error(&self, status: u16, code: &str) {

@@ -1,6 +1,7 @@
 //! Tenants and their virtual keys.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeFrom;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -30,7 +31,7 @@ pub(super) struct Tenants<'a> {
 
 /// What a tenant gives to each of its keys.
 #[derive(Default)]
-struct Tenant {
+pub(super) struct Tenant {
     models: Option<Vec<ModelAlias>>,
     prompt: Arc<[PromptMessage]>,
     rules: Option<Arc<Rules>>,
@@ -57,6 +58,18 @@ pub(super) fn tenants<'a>(file: &'a Raw, root: &Spot<'_>, aliases: &'a [&'a str]
     };
     let by_name = file.tenants.iter().map(read).collect();
     Tenants { by_name, tiers, aliases }
+}
+
+impl<'a> Tenants<'a> {
+    /// Reads one more tenant.
+    pub(super) fn read(&self, id: &str, raw: &raw::Tenant, spot: &Spot<'_>) -> Tenant {
+        tenant(id, raw, spot, (&self.tiers, self.aliases))
+    }
+
+    /// Adds a tenant.
+    pub(super) fn insert(&mut self, id: &'a str, tenant: Tenant) {
+        self.by_name.insert(id, tenant);
+    }
 }
 
 fn tenant(
@@ -146,18 +159,27 @@ pub(super) fn bearers(
         return Bearers::default();
     }
     let mut numbers = raw.keys.len()..;
-    let mut bearer = |tenant: &str, team: Option<&String>| {
-        let raw = raw::Key::of(tenant, team);
-        let mut key = key(&raw, &root.key("jwt"), tenants);
+    let spot = root.key("jwt");
+    let of_tenant =
+        |name: &&str| Some((TenantId::from(*name), bearer(name, tenants, &spot, &mut numbers)?));
+    Bearers { issuers, tenants: tenants.by_name.keys().filter_map(of_tenant).collect() }
+}
+
+/// What the bearers of one tenant get; `None` where there is no such tenant.
+pub(super) fn bearer(
+    name: &str,
+    tenants: &Tenants<'_>,
+    spot: &Spot<'_>,
+    numbers: &mut RangeFrom<usize>,
+) -> Option<Bearer> {
+    let mut of = |team: Option<&String>| {
+        let mut key = key(&raw::Key::of(name, team), spot, tenants);
         key.terms.number = numbers.next().unwrap_or_default();
         Arc::new(key)
     };
-    let of_tenant = |(name, tenant): (&&str, &Tenant)| {
-        let team = |team: &String| (TeamId::from(team.as_str()), bearer(name, Some(team)));
-        let teams = tenant.teams.keys().map(team).collect();
-        (TenantId::from(*name), Bearer { key: bearer(name, None), teams })
-    };
-    Bearers { issuers, tenants: tenants.by_name.iter().map(of_tenant).collect() }
+    let teams = tenants.by_name.get(name)?.teams.keys();
+    let teams = teams.map(|team| (TeamId::from(team.as_str()), of(Some(team)))).collect();
+    Some(Bearer { key: of(None), teams })
 }
 
 fn digest(raw: &raw::Key, spot: &Spot<'_>) -> Option<KeyDigest> {
@@ -169,7 +191,8 @@ fn digest(raw: &raw::Key, spot: &Spot<'_>) -> Option<KeyDigest> {
     Some(digest)
 }
 
-fn key(raw: &raw::Key, spot: &Spot<'_>, tenants: &Tenants<'_>) -> Key {
+/// Reads a key; its number is its maker's matter.
+pub(super) fn key(raw: &raw::Key, spot: &Spot<'_>, tenants: &Tenants<'_>) -> Key {
     let tenant = raw.tenant.as_deref().unwrap_or(DEFAULT_TENANT);
     let owner = owner(raw.tenant.as_deref(), &spot.key("tenant"), tenants);
     let team = part(raw.team.as_deref(), owner, &spot.key("team"));

@@ -83,6 +83,10 @@ pub struct Key {
 }
 
 impl Key {
+    /// The names of what an entry of the file says and one made at run time does not: it has them by
+    /// other ways.
+    pub const NAMES: [&'static str; 2] = ["id", "hash"];
+
     /// A key of a tenant, and of a team of it, that says nothing of its own.
     pub fn of(tenant: &str, team: Option<&String>) -> Self {
         Self { tenant: Some(tenant.to_owned()), team: team.cloned(), ..Self::default() }

@@ -11,7 +11,7 @@ use super::Key;
 use crate::types::{TeamId, TenantId};
 
 /// Who may ask with a token.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Bearers {
     /// Whose tokens are accepted.
     pub issuers: Vec<Arc<Issuer>>,
@@ -20,6 +20,7 @@ pub struct Bearers {
 }
 
 /// The rights of the bearers of one tenant.
+#[derive(Clone)]
 pub struct Bearer {
     /// Of those in no team.
     pub key: Arc<Key>,

@@ -21,7 +21,7 @@ pub const WINDOWS: [(&str, Duration); 4] = [
 pub const PERIODS: [&str; 3] = ["day", "week", "month"];
 
 /// What holds for no key alone.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Terms {
     /// The rules of models that have some.
     pub models: HashMap<ModelAlias, Arc<Rules>>,

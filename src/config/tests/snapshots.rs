@@ -256,6 +256,7 @@ fn what_needs_an_upgrade_is_what_the_schema_marks() {
          upstream_keepalive_seconds: 1, client_keepalive_seconds: 1, body_bytes_max: 1, \
          body_timeout_ms: 1, drain_seconds: 1, pid_file: /tmp/a, upgrade_socket: /tmp/b}\n\
          usage: {journal: /tmp/usage, sync_ms: 5, keep_days: 40, export: {dir: /tmp/out, format: jsonl}}\n\
+         state: {path: /tmp/state}\n\
          contexts: {store: {path: /tmp/contexts, sync_ms: 5}}",
     );
     assert!(listener_changes(&old, &old).is_empty());

@@ -122,8 +122,10 @@ const fn class_of(kind: Kind) -> Class {
         | Kind::UnsupportedOperation
         | Kind::Untranslatable
         | Kind::ClientGone => Class::InvalidRequest,
-        Kind::ContextStore | Kind::TokenKeysUnavailable => Class::Overloaded,
-        Kind::TokenNotPermitted | Kind::Unpriced => Class::Permission,
+        Kind::ContextStore | Kind::TokenKeysUnavailable | Kind::AccessUnavailable => {
+            Class::Overloaded
+        }
+        Kind::TokenNotPermitted | Kind::Unpriced | Kind::ModelNeedsApproval => Class::Permission,
         Kind::BudgetExceeded => Class::Billing,
         Kind::LimitExceeded | Kind::BeyondLimit | Kind::UpstreamRateLimited => Class::RateLimit,
         Kind::UpstreamTimeout => Class::Timeout,

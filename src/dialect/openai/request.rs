@@ -47,7 +47,9 @@ pub enum RequestError {
 pub const fn body_form(operation: Operation) -> BodyForm {
     match operation {
         Operation::Transcription | Operation::Translation => BodyForm::Multipart,
-        Operation::Context | Operation::Models | Operation::Capabilities => BodyForm::Empty,
+        Operation::Context | Operation::Models | Operation::Capabilities | Operation::Access => {
+            BodyForm::Empty
+        }
         Operation::Chat
         | Operation::CountTokens
         | Operation::Completion

@@ -27,6 +27,7 @@ pub(super) fn families(metrics: &Metrics) -> Vec<MetricFamily> {
         issuer::families(&mut page, handles.issuers.values().map(AsRef::as_ref));
     }
     metrics.contexts.families(&mut page);
+    metrics.roster.families(&mut page);
     // CPU, memory, descriptors, threads.
     page.extend(metrics.process.collect());
     page.into_families()

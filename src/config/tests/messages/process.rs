@@ -5,6 +5,19 @@ use super::{BASE, check, check_in, check_more};
 const HASH: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 #[test]
+fn what_is_made_at_run_time() {
+    check(&[(
+        "providers: {p: {endpoints: [{url: 'http://h'}]}}\n\
+         models: {m: {candidates: [{provider: p}], approval: true}}\n",
+        "2:53: models.m.approval: needs a place where approvals are kept: set `state.path`, or `valkey.url` for several gateways",
+    )]);
+    check_more(&[(
+        "state: {path: /nowhere/at/all}",
+        "12:15: state.path: there is no directory `/nowhere/at`",
+    )]);
+}
+
+#[test]
 fn server() {
     check_more(&[
         ("server: {listeners: []}", "12:21: server.listeners: must have at least one listener"),
