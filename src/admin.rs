@@ -12,7 +12,6 @@ mod roster;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -34,7 +33,7 @@ use crate::roster::Author;
 use crate::state::State;
 use crate::telemetry::metrics::{self, EndpointMetrics, Metrics};
 use crate::types::{Revision, Secret};
-use crate::usage::report::{Query, Report};
+use crate::usage::report::{Query, Report, Unread};
 
 /// The service: everything it needs to answer.
 pub struct Admin {
@@ -60,7 +59,7 @@ pub struct Admin {
 
 /// Adds up the usage journal.
 pub type UsageReports =
-    Box<dyn Fn(Query) -> BoxFuture<'static, io::Result<Option<Report>>> + Send + Sync>;
+    Box<dyn Fn(Query) -> BoxFuture<'static, Result<Option<Report>, Unread>> + Send + Sync>;
 
 /// How an endpoint stands.
 pub struct EndpointStatus {
@@ -239,7 +238,10 @@ impl Admin {
                 let text = "no usage journal is kept: set `usage.journal` in the configuration";
                 answer::error(StatusCode::NOT_FOUND, "no_journal", text)
             }
-            Err(error) => {
+            Err(wrong @ Unread::TooLong) => {
+                answer::error(StatusCode::BAD_REQUEST, "invalid_query", &wrong.to_string())
+            }
+            Err(Unread::Io(error)) => {
                 log::error!("the usage journal cannot be read: {error}");
                 let text = "the usage journal cannot be read; the log says why";
                 answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", text)

@@ -17,8 +17,10 @@ pub mod estimate;
 pub mod lease;
 mod money;
 mod permit;
+mod queue;
 mod refusal;
 mod share;
+mod waiting;
 mod window;
 
 #[cfg(test)]
@@ -39,6 +41,7 @@ use self::lease::Leases;
 pub use self::money::Periods;
 pub use self::permit::{Permit, Used};
 pub use self::refusal::Rule;
+pub use self::waiting::{Patience, Refused, WaitEnd};
 use self::window::Micros;
 use crate::config::snapshot::terms::{PERIODS, Rules, Scope};
 use crate::config::snapshot::{Model, Snapshot};

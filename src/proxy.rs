@@ -19,6 +19,7 @@ mod prepare;
 mod refusal;
 mod reply;
 mod request_id;
+mod waiting;
 
 use std::sync::Arc;
 

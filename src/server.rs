@@ -38,7 +38,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Connector, Kept, LiveEndpoint};
 use crate::usage::journal::Journal;
-use crate::usage::report::{self, Query, Report};
+use crate::usage::report::{self, Query, Report, Unread};
 
 use self::drain::Draining;
 use self::reload::Reloader;
@@ -67,8 +67,8 @@ pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     let metrics = Arc::new(Metrics::new(settings.threads));
     let access_log = AccessLog::start(&snapshot.access_log, settings.threads, metrics.clone())?;
     let contexts = Arc::new(Contexts::open(&snapshot.contexts.store, metrics.clone())?);
-    let journal = snapshot.terms.journal.as_deref();
-    let journal = journal.map(|path| Journal::start(path, metrics.clone())).transpose()?;
+    let journal = snapshot.terms.journal.as_ref();
+    let journal = journal.map(|kept| Journal::start(kept, metrics.clone())).transpose()?;
     let quotas = snapshot.quotas;
     let leases = snapshot.valkey.as_ref().map(|server| Leases::new(server, quotas)).transpose()?;
     let roster = Roster::open(snapshot.made.path.as_deref(), snapshot.valkey.as_ref())?;
@@ -203,11 +203,13 @@ fn endpoints(state: &State) -> Vec<EndpointStatus> {
 }
 
 /// A report over the journal, everything that has ended included.
-async fn usage(state: Arc<State>, query: Query) -> io::Result<Option<Report>> {
+async fn usage(state: Arc<State>, query: Query) -> Result<Option<Report>, Unread> {
+    let Some(journal) = state.journal.clone() else { return Ok(None) };
+    let _alone = journal.reports.lock().await;
+    let reader = journal.clone();
     let read = tokio::task::spawn_blocking(move || {
-        let Some(journal) = &state.journal else { return Ok(None) };
-        journal.flush();
-        report::read(journal.directory(), &query).map(Some)
+        reader.flush();
+        report::read(reader.directory(), &query).map(Some)
     });
     read.await.map_err(io::Error::other)?
 }

@@ -257,12 +257,13 @@ fn restore(
     let today = Utc::now().date_naive();
     let days = (report::first_day_of_budgets(today), today);
     let unreadable = report::entries(journal.directory(), days, |_, entry| {
-        let Some(began) = entry.moment() else { return };
+        let Some(began) = entry.moment() else { return Ok(()) };
         for scope in entry.scopes() {
             if opened.get(&scope).is_some_and(|opened| began < *opened) {
                 ledger.restore(&scope, began, MicroUsd(entry.cost_micro_usd));
             }
         }
+        Ok::<(), io::Error>(())
     })?;
     if unreadable > 0 {
         log::warn!("the usage journal has {unreadable} lines that are no entries");

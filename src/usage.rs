@@ -3,6 +3,7 @@
 //! It is filled while the request goes its way and used once, in `logging`: by the limits
 //! that settle, by metrics and by the access log. It holds no secret and no body.
 
+mod csv;
 pub mod entry;
 pub mod journal;
 pub mod report;

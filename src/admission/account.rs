@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::money::{Money, Period};
+use super::queue::{Queue, Waiter};
 use super::refusal::{Refusal, Rule, Wait};
 use super::share::{Ask, Grant, Link, Meeting, Shares};
 use super::window::{Micros, Place, Window};
@@ -29,6 +30,8 @@ pub struct State {
     money: [Money; PERIODS.len()],
     /// What of it this gateway may use, where several share the rules.
     shares: Option<Box<Shares>>,
+    /// Those who wait for room here; never an empty queue.
+    queue: Option<Box<Queue>>,
 }
 
 /// Where a request was noted in one account.
@@ -146,6 +149,43 @@ impl State {
         longest
     }
 
+    /// Refuses, while others wait here, whoever comes (`None`) or is not the first of them.
+    pub fn behind(
+        &self,
+        rules: &Rules,
+        demand: &Demand,
+        waiter: Option<&Arc<Waiter>>,
+    ) -> Option<Refusal> {
+        let queue = self.queue.as_ref()?;
+        let is_first =
+            waiter.zip(queue.first()).is_some_and(|(own, first)| Arc::ptr_eq(own, first));
+        (!is_first).then(|| Refusal::new(rules, queue.rule, Wait::Unknown, demand))
+    }
+
+    /// Lets a request wait here that was refused by this rule.
+    pub fn join(&mut self, waiter: &Arc<Waiter>, rule: Rule) {
+        let queue = self.queue.get_or_insert_with(|| Box::new(Queue::new(rule)));
+        queue.rule = rule;
+        queue.join(waiter);
+    }
+
+    /// One that waited here does so no longer: the next one may try.
+    pub fn leave(&mut self, waiter: &Arc<Waiter>, was_served: bool) {
+        let Some(queue) = &mut self.queue else { return };
+        queue.leave(waiter, was_served);
+        match queue.first() {
+            Some(_) => queue.call(),
+            None => self.queue = None,
+        }
+    }
+
+    /// There may be room now.
+    fn call(&self) {
+        if let Some(queue) = &self.queue {
+            queue.call();
+        }
+    }
+
     /// What this gateway has used of a rule, requests under way included.
     fn used(&mut self, rule: Rule, of: NaiveDate, now: Micros) -> u64 {
         match rule {
@@ -188,6 +228,7 @@ impl State {
         if let Some(shares) = &mut self.shares {
             shares.granted(ask, grant);
         }
+        self.call();
     }
 
     /// What nobody asked for since the last call is no longer held in stock.
@@ -279,6 +320,7 @@ impl State {
             }
         }
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.call();
         for (money, period) in self.money.iter_mut().zip(demand.began.iter()) {
             money.settle(period, demand.cost, used.cost);
         }

@@ -10,11 +10,10 @@ use smallvec::SmallVec;
 
 use super::account::{Now, State};
 use super::estimate::Learned;
-use super::refusal::{Refusal, Wait};
-use super::{Bound, Demand, Ledger, Permit};
+use super::permit::AllPlaces;
+use super::{Bound, Demand, Ledger, Permit, Refused};
 use crate::config::snapshot::terms::{Rules, Scope};
 use crate::config::snapshot::{Key, Model, Snapshot};
-use crate::error::{Error, Result};
 use crate::types::Quota;
 
 /// The rules that apply to one request at most: one of each rank.
@@ -50,7 +49,7 @@ pub struct Applying {
 }
 
 /// The accounts of a request, locked.
-type States<'a> = SmallVec<[MutexGuard<'a, State>; RULES_MAX]>;
+pub(super) type States<'a> = SmallVec<[MutexGuard<'a, State>; RULES_MAX]>;
 
 impl KeyBounds {
     /// The bounds of a key; `bound` gives those of a scope's rules.
@@ -98,35 +97,39 @@ impl Applying {
     /// Takes what the request may use out of each account.
     ///
     /// # Errors
-    /// `LimitExceeded`, `BeyondLimit` or `BudgetExceeded`, naming the rule that makes it wait longest;
-    /// nothing was taken then.
-    pub fn admit(self, demand: Demand, utc: DateTime<Utc>) -> Result<Permit> {
+    /// The rule that makes it wait longest: `LimitExceeded`, `BeyondLimit`, `BudgetExceeded` or
+    /// `QuotaUnavailable`; nothing was taken then.
+    pub fn admit(self, demand: Demand, utc: DateTime<Utc>) -> Result<Permit, Box<Refused>> {
         let now = self.ledger().now(utc);
-        self.admit_at(demand, now)
+        self.try_admit(demand, now, None)
     }
 
-    pub(super) fn admit_at(self, demand: Demand, now: Now) -> Result<Permit> {
-        let mut states: States<'_> = self.bounds().map(|bound| bound.account.lock()).collect();
-        let refusals = self
-            .bounds()
-            .zip(&mut states)
-            .filter_map(|(bound, state)| state.refusal(&bound.rules, &demand, now));
+    pub(super) fn lock(&self) -> States<'_> {
+        self.bounds().map(|bound| bound.account.lock()).collect()
+    }
+
+    pub(super) fn take(
+        &self,
+        states: &mut States<'_>,
+        demand: &Demand,
+        now: Now,
+    ) -> (AllPlaces, Quota) {
         let mut quota = Quota::default();
-        if let Some(refusal) = refusals.max_by_key(|refusal| refusal.wait) {
-            self.list(&mut states);
-            for (bound, state) in self.bounds().zip(&mut states) {
-                state.left(&bound.rules, now, &mut quota);
-            }
-            drop(states);
-            return Err(self.refused(&refusal).quota(quota));
+        let taken = self.bounds().zip(&mut *states);
+        let taken = taken.map(|(bound, state)| state.take(&bound.rules, demand, now, &mut quota));
+        let places = taken.collect();
+        self.list(states);
+        (places, quota)
+    }
+
+    /// What is left, where nothing is taken.
+    pub(super) fn left(&self, states: &mut States<'_>, now: Now) -> Quota {
+        self.list(states);
+        let mut quota = Quota::default();
+        for (bound, state) in self.bounds().zip(states) {
+            state.left(&bound.rules, now, &mut quota);
         }
-        let places = self.bounds().zip(&mut states);
-        let places =
-            places.map(|(bound, state)| state.take(&bound.rules, &demand, now, &mut quota));
-        let places = places.collect();
-        self.list(&mut states);
-        drop(states);
-        Ok(Permit::new(self, (demand, places), quota))
+        quota
     }
 
     /// In the order of their ranks, in which accounts are locked.
@@ -153,12 +156,5 @@ impl Applying {
                 leases.list(bound.clone());
             }
         }
-    }
-
-    fn refused(&self, refusal: &Refusal) -> Error {
-        if refusal.wait != Wait::Lease {
-            self.ledger().metrics.admission.refused(&refusal.scope, refusal.rule);
-        }
-        refusal.error()
     }
 }

@@ -10,6 +10,9 @@ use crate::types::Quota;
 /// So many accounts' places lie within the permit: those of a key, a team, a tenant and a model.
 const PLACES: usize = 4;
 
+/// Where a request was noted, in the order of its bounds.
+pub(super) type AllPlaces = SmallVec<[Places; PLACES]>;
+
 /// What a request used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
@@ -28,15 +31,14 @@ pub struct Permit {
     pub quota: Quota,
     applying: Applying,
     demand: Demand,
-    /// In the order of the bounds.
-    places: SmallVec<[Places; PLACES]>,
+    places: AllPlaces,
     settled: bool,
 }
 
 impl Permit {
     pub(super) fn new(
         applying: Applying,
-        (demand, places): (Demand, SmallVec<[Places; PLACES]>),
+        (demand, places): (Demand, AllPlaces),
         quota: Quota,
     ) -> Self {
         Self { quota, applying, demand, places, settled: false }

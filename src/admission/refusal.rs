@@ -128,6 +128,15 @@ impl Refusal {
         Self { scope: rules.scope.clone(), rule, wait, limit, asked }
     }
 
+    /// Whether room may come in a while: that of a budget comes with the calendar.
+    pub fn may_wait(&self) -> bool {
+        match self.wait {
+            Wait::Lease => true,
+            Wait::Unknown | Wait::For(_) => !matches!(self.rule, Rule::Budget(_)),
+            Wait::None | Wait::Down | Wait::Never => false,
+        }
+    }
+
     /// As the client is told.
     pub fn error(&self) -> Error {
         let kind = match (self.rule, self.wait) {

@@ -1,5 +1,7 @@
 //! Admission as a whole: rules from a configuration's text, a clock of the test's own.
 
+mod properties;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,13 +67,26 @@ impl Bank {
 
     fn ask_model(&self, key: &str, model: &str, asked: Asked, at: i64) -> Result<Permit, Error> {
         let applying = self.applying(key, model).expect("rules");
-        let now = self.now(at);
+        Self::admit(applying, asked, self.now(at))
+    }
+
+    fn admit(applying: Applying, asked: Asked, now: Now) -> Result<Permit, Error> {
         let estimate = Estimate { prompt: asked.tokens, answer: 0, guessed: false };
-        applying.admit_at(Demand { estimate, cost: asked.cost, began: Periods::of(now.utc) }, now)
+        let demand = Demand { estimate, cost: asked.cost, began: Periods::of(now.utc) };
+        applying.try_admit(demand, now, None).map_err(|refused| refused.error())
     }
 
     fn ask(&self, key: &str, asked: Asked, at: i64) -> Result<Permit, Error> {
         self.ask_model(key, "m", asked, at)
+    }
+
+    /// The key `a` at the model `m`, at a moment between seconds.
+    fn ask_at(&self, asked: Asked, now: Now) -> Result<Permit, Error> {
+        Self::admit(self.applying("a", "m").expect("rules"), asked, now)
+    }
+
+    fn settle_micros(&self, mut permit: Permit, tokens: u64, micros: u64) {
+        permit.settle_at(Used { tokens, cost: 0, answer: None }, Micros(micros));
     }
 
     fn settle(&self, mut permit: Permit, tokens: u64, cost: u64, at: i64) {
@@ -190,9 +205,8 @@ fn a_guess_alone_refuses_nobody() {
     let applying = bank.applying("a", "m").unwrap();
     let estimate = Estimate { prompt: 60, answer: 1024, guessed: true };
     let now = bank.now(0);
-    assert!(
-        applying.admit_at(Demand { estimate, cost: 0, began: Periods::of(now.utc) }, now).is_ok()
-    );
+    let demand = Demand { estimate, cost: 0, began: Periods::of(now.utc) };
+    assert!(applying.try_admit(demand, now, None).is_ok());
 }
 
 #[test]

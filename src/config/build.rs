@@ -23,6 +23,7 @@ mod template;
 mod terms;
 mod tls;
 mod url;
+mod usage;
 mod valkey;
 
 pub use added::lay_over;
@@ -142,13 +143,13 @@ fn terms(raw: &Raw, root: &Spot<'_>, around: &Surroundings<'_>, is_priced: bool)
         let rules = terms::of_model(alias, &model.limits, &root.key("models").key(alias))?;
         Some((alias.as_str().into(), rules))
     });
-    let journal = root.key("usage").key("journal");
     Terms {
         models: models.collect(),
         is_priced,
         refuses_unpriced: matches!(raw.prices.unpriced, Unpriced::Refuse),
+        waiting: raw.waiting.as_ref().map(|raw| terms::waiting(raw, &root.key("waiting"))),
         price_file: raw.prices.file.as_ref().map(|path| around.path(path)),
-        journal: raw.usage.journal.as_ref().map(|path| around.directory(path, &journal)),
+        journal: usage::journal(&raw.usage, &root.key("usage"), around),
     }
 }
 

@@ -4,16 +4,14 @@
 use std::fmt::Debug;
 
 use super::snapshot::contexts::ContextStore;
+use super::snapshot::terms::{Export, Journal};
 use super::snapshot::{Listener, Server, Snapshot};
 
 /// What differs between the running snapshot and a new one, and stays as it was until an upgrade:
 /// one sentence each. Everything else in a snapshot is reloadable.
 pub fn listener_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     let mut found = changes(&old.server, &new.server);
-    let (journal, next) = (&old.terms.journal, &new.terms.journal);
-    if journal != next {
-        found.push(format!("usage.journal: {journal:?} stays in use, {next:?} needs an upgrade"));
-    }
+    journal(old.terms.journal.as_ref(), new.terms.journal.as_ref(), &mut found);
     let mut compare = Compare { section: "state", changes: &mut found };
     compare.member("path", &old.made.path, &new.made.path);
     let mut compare = Compare { section: "contexts", changes: &mut found };
@@ -22,6 +20,21 @@ pub fn listener_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     }
     shared(old, new, &mut found);
     found
+}
+
+/// How the usage journal is kept.
+fn journal(old: Option<&Journal>, new: Option<&Journal>, found: &mut Vec<String>) {
+    let mut compare = Compare { section: "usage", changes: found };
+    let mut member = |name, of: &dyn Fn(&Journal) -> Option<String>| {
+        compare.member(name, &old.and_then(of), &new.and_then(of));
+    };
+    member("journal", &|journal| Some(journal.directory.display().to_string()));
+    member("sync_ms", &|journal| Some(journal.sync.as_millis().to_string()));
+    member("keep_days", &|journal| journal.keep_days.map(|days| days.to_string()));
+    let export =
+        |of: fn(&Export) -> String| move |journal: &Journal| journal.export.as_ref().map(of);
+    member("export.dir", &export(|export| export.directory.display().to_string()));
+    member("export.format", &export(|export| export.format.name().to_owned()));
 }
 
 /// What several gateways share. User and password stay out of it.

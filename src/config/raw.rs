@@ -33,7 +33,7 @@ use self::platform::Platform;
 use self::prices::Prices;
 use self::rewrite::{Rewrite, Translation};
 use self::state::State;
-use self::terms::{Limits, Tier, Usage};
+use self::terms::{Limits, Tier, Usage, Waiting};
 use self::valkey::{Quotas, Valkey};
 
 /// Tollgate's configuration.
@@ -82,6 +82,8 @@ pub struct Raw {
     /// Bundles of terms that tenants and keys may name.
     #[serde(default)]
     pub tiers: BTreeMap<String, Tier>,
+    /// Whether, and how, requests wait for room under a limit.
+    pub waiting: Option<Waiting>,
     /// Owners of keys, by name. Where none is listed, keys may name any.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,

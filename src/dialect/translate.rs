@@ -7,6 +7,7 @@
 //! [`Dialect::Bedrock`] is spoken to providers only. Its requests are not read, so nobody is ever answered in it:
 //! where an exhaustive match asks for its writer of answers, OpenAI's stands.
 
+mod mould;
 pub mod stream;
 
 use crate::dialect::ir::answer::Answer;

@@ -6,8 +6,9 @@ use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
 use crate::admission::estimate;
-use crate::admission::{Demand, Periods, Permit, Used};
+use crate::admission::{Demand, Periods, Permit, Refused, Used};
 use crate::config::snapshot::prices::Prices;
+use crate::config::snapshot::terms::Terms;
 use crate::config::snapshot::{Key, Model, Target};
 use crate::error::{Error, Kind, Result};
 use crate::request::{Draft, Request};
@@ -41,6 +42,8 @@ const RESETS: [&str; 4] = ["1s", "1m0s", "1h0m0s", "24h0m0s"];
 pub struct Bill {
     /// Boxed: most requests have none, and all are moved with their bill.
     permit: Option<Box<Permit>>,
+    /// Set while it waits for room, of which it has a permit then.
+    pub refused: Option<Box<Refused>>,
     /// Whether anybody wants to know what the request used.
     is_wanted: bool,
     /// Whether the client is told what the answer cost.
@@ -66,7 +69,7 @@ impl Bill {
     /// Admits a request.
     ///
     /// # Errors
-    /// `Unpriced`, and what [`crate::admission::Applying::admit`] refuses.
+    /// `Unpriced`, and what [`crate::admission::Applying::admit`] refuses, unless it is to wait.
     pub fn open(
         active: &Active,
         caller: &Key,
@@ -81,6 +84,7 @@ impl Bill {
         }
         let mut bill = Self {
             permit: None,
+            refused: None,
             is_wanted: terms.is_priced || terms.journal.is_some(),
             tells_cost: terms.is_priced && header.headers.contains_key(X_TOLLGATE_COST),
             day,
@@ -98,14 +102,22 @@ impl Bill {
             let dearest = || targets(model).filter_map(most).max().unwrap_or(0);
             let cost = if applying.has_budget() { dearest() } else { 0 };
             let demand = Demand { estimate, cost, began: Periods::of(now) };
-            let permit = applying.admit(demand, now)?;
-            bill.permit = Some(Box::new(permit));
-            bill.is_wanted = true;
             if !estimate.guessed {
                 bill.answer_max = estimate.answer;
             }
+            match applying.admit(demand, now) {
+                Ok(permit) => bill.admitted(permit),
+                Err(refused) if may_wait(terms, &refused) => bill.refused = Some(refused),
+                Err(refused) => return Err(refused.error()),
+            }
         }
         Ok(bill)
+    }
+
+    /// The request has room.
+    pub fn admitted(&mut self, permit: Permit) {
+        self.permit = Some(Box::new(permit));
+        self.is_wanted = true;
     }
 
     /// What is left of the tightest limits.
@@ -167,6 +179,11 @@ pub fn quota_headers(quota: &Quota) -> impl Iterator<Item = (HeaderName, HeaderV
         let values = [left.limit, left.remaining].map(HeaderValue::from);
         names.into_iter().zip(values.into_iter().chain([HeaderValue::from_static(reset)]))
     })
+}
+
+/// Whether the request waits for room: a lease is waited for in any case, and elsewhere.
+fn may_wait(terms: &Terms, refused: &Refused) -> bool {
+    terms.waiting.is_some() && refused.may_wait() && !refused.lacks_lease()
 }
 
 fn targets(model: &Model) -> impl Iterator<Item = &Target> {

@@ -17,6 +17,7 @@ use super::deadline::Deadline;
 use super::exchange::{Context, Exchange};
 use super::faces;
 use super::reply::Reply;
+use super::waiting;
 use crate::auth::{self, approval};
 use crate::body;
 use crate::body::coding::Coding;
@@ -74,9 +75,7 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let header = session.req_header();
     let completed;
     let mut draft = Draft::read(call, header.headers.get(CONTENT_TYPE), &body)?;
-    let pool = route::resolve(&active.pools, &caller, draft.model())
-        .map_err(|error| assumed::explained(error, assumed))?;
-    approval::check(&active.snapshot.made, &caller, pool.model.alias.as_str(), now)?;
+    let pool = resolve(&active, &caller, (draft.model(), assumed), now)?;
     ctx.model = pool.metrics().cloned();
     if let Some(body) = draft.estimate(&pool.model)? {
         return Ok(Next::Reply(Reply::estimate(body)));
@@ -93,11 +92,29 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     }
     draft.refuse_state()?;
     let open = || Bill::open(&active, &caller, &pool, (&draft, header), now);
-    let bill = open_bill(state, open).await?;
+    let mut bill = open_bill(state, open).await?;
     let request = draft.rewrite(&rewriting)?;
     let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
+    if let Some(waiting) = &active.snapshot.terms.waiting {
+        let deadline = ctx.started + pool.model.timeouts.total;
+        let room = waiting::for_room(&mut bill, (waiting, &caller), session, deadline);
+        Box::pin(room).await?;
+    }
     let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
     Ok(Next::Forward(Box::new(exchange)))
+}
+
+/// The pool behind an alias, if the caller may use it and its tenant has the approval that it may need.
+fn resolve(
+    active: &Active,
+    caller: &Key,
+    (alias, assumed): (&str, Option<&'static str>),
+    now: DateTime<Utc>,
+) -> Result<Arc<Pool>> {
+    let pool = route::resolve(&active.pools, caller, alias)
+        .map_err(|error| assumed::explained(error, assumed))?;
+    approval::check(&active.snapshot.made, caller, alias, now)?;
+    Ok(pool)
 }
 
 /// Opens a bill; one that lacks a lease waits for the next exchange of leases.

@@ -60,6 +60,13 @@ impl<T> Sharded<T> {
     }
 }
 
+impl<T: Default> Default for Sharded<T> {
+    /// One for all threads: for what happens seldom.
+    fn default() -> Self {
+        Self::new(1, T::default)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

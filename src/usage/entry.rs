@@ -1,5 +1,6 @@
 //! One request in the usage journal: a line of JSON, written once and read by whoever adds up.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
@@ -8,6 +9,27 @@ use serde::{Deserialize, Serialize};
 use super::{UsageRecord, UsageSource};
 use crate::config::snapshot::terms::Scope;
 use crate::types::{MicroUsd, Operation, TenantId, TokenUsage};
+
+/// The names of an entry's fields, in their order.
+pub const COLUMNS: [&str; 17] = [
+    "id",
+    "began",
+    "tenant",
+    "team",
+    "key",
+    "model",
+    "endpoint",
+    "upstream_model",
+    "operation",
+    "status",
+    "usage_source",
+    "input",
+    "cache_read",
+    "cache_write",
+    "output",
+    "reasoning",
+    "cost_micro_usd",
+];
 
 /// A request that went to an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +98,29 @@ impl Entry {
             reasoning,
             cost_micro_usd,
         })
+    }
+
+    /// What stands in its columns.
+    pub fn fields(&self) -> [Cow<'_, str>; COLUMNS.len()] {
+        [
+            self.id.as_str().into(),
+            self.began.as_str().into(),
+            self.tenant.as_str().into(),
+            self.team.as_str().into(),
+            self.key.as_str().into(),
+            self.model.as_str().into(),
+            self.endpoint.as_str().into(),
+            self.upstream_model.as_str().into(),
+            self.operation.as_str().into(),
+            self.status.to_string().into(),
+            self.usage_source.as_str().into(),
+            self.input.to_string().into(),
+            self.cache_read.to_string().into(),
+            self.cache_write.to_string().into(),
+            self.output.to_string().into(),
+            self.reasoning.to_string().into(),
+            self.cost_micro_usd.to_string().into(),
+        ]
     }
 
     /// When it began; `None` where its text is no time.

@@ -2,31 +2,31 @@
 //!
 //! A thread of its own, `usage-journal`, writes; it waits for nothing but the next request, so what
 //! has ended is in the kernel's hands at once, and a killed process loses at most what it was just
-//! writing. Lines are only appended. One that was written in part, or twice after a failed write,
-//! does no harm: readers pass over what is no entry and count each id once.
+//! writing. A power cut loses at most what was written within the time of the configuration. Lines are
+//! only appended. One that was written in part, or twice after a failed write, does no harm: readers
+//! pass over what is no entry and count each id once.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+mod upkeep;
+mod writer;
+
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Sender, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use chrono::NaiveDate;
 
+use self::upkeep::Upkeep;
+use self::writer::Writer;
 use super::entry::Entry;
+use crate::config::snapshot::terms;
 use crate::telemetry::metrics::Metrics;
 use crate::usage::UsageRecord;
 
 /// Requests that may wait for the writer: the next ones are not journalled, but counted.
-const WAITING_MAX: usize = 16_384;
-
-/// Bytes that are kept while the disk takes none.
-const PENDING_BYTES_MAX: usize = 16 << 20;
-
-/// How long until a failed write is tried again.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+const WAITING_MAX: usize = 65_536;
 
 /// The handle that requests are journalled through.
 pub struct Journal {
@@ -34,6 +34,10 @@ pub struct Journal {
     orders: SyncSender<Order>,
     metrics: Arc<Metrics>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held while a report is made: one at a time is enough for a disk and for memory.
+    pub reports: tokio::sync::Mutex<()>,
+    /// Dropped, it ends the upkeep.
+    _upkeep: Option<Sender<()>>,
 }
 
 enum Order {
@@ -50,26 +54,22 @@ pub fn file_of(directory: &Path, day: NaiveDate) -> PathBuf {
 }
 
 impl Journal {
-    /// Starts the writer; the directory is made where there is none.
+    /// Starts the writer, and the upkeep where some is asked for; directories are made where there are
+    /// none.
     ///
     /// # Errors
-    /// Where the directory or the thread cannot be made.
-    pub fn start(directory: &Path, metrics: Arc<Metrics>) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
+    /// Where a directory or a thread cannot be made.
+    pub fn start(settings: &terms::Journal, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let directory = settings.directory.clone();
+        fs::create_dir_all(&directory)?;
         let (orders, receiver) = mpsc::sync_channel(WAITING_MAX);
-        let writer = Writer {
-            directory: directory.to_owned(),
-            metrics: Arc::clone(&metrics),
-            file: None,
-            pending: Vec::new(),
-            requests: 0,
-            is_failing: false,
-        };
+        let writer = Writer::new(settings, Arc::clone(&metrics));
         let thread = std::thread::Builder::new()
             .name("usage-journal".to_owned())
             .spawn(move || writer.run(&receiver))?;
         let thread = Mutex::new(Some(thread));
-        Ok(Self { directory: directory.to_owned(), orders, metrics, thread })
+        let reports = tokio::sync::Mutex::default();
+        Ok(Self { directory, orders, metrics, thread, reports, _upkeep: Upkeep::start(settings)? })
     }
 
     /// Where it lies.
@@ -117,119 +117,15 @@ impl Drop for Journal {
     }
 }
 
-struct Writer {
-    directory: PathBuf,
-    metrics: Arc<Metrics>,
-    file: Option<(NaiveDate, File)>,
-    /// Lines of the file's day that are not written yet, and how many.
-    pending: Vec<u8>,
-    requests: u64,
-    /// Whether the last write failed: the next begins a new line, and the log is not told again.
-    is_failing: bool,
-}
-
-impl Writer {
-    fn run(mut self, orders: &Receiver<Order>) {
-        loop {
-            let first = match orders.recv_timeout(TRY_AGAIN) {
-                Ok(order) => Some(order),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => Some(Order::Close),
-            };
-            // What has come meanwhile is written at once.
-            let mut waiting = Vec::new();
-            for order in first.into_iter().chain(orders.try_iter().take(WAITING_MAX)) {
-                match order {
-                    Order::Write(entry) => self.add(&entry),
-                    Order::Flush(done) => waiting.push(done),
-                    Order::Close => {
-                        self.write();
-                        return;
-                    }
-                }
-            }
-            self.write();
-            for done in waiting {
-                // Whoever waits may have left.
-                let _gone = done.send(());
-            }
-        }
-    }
-
-    fn add(&mut self, entry: &Entry) {
-        let Some(day) = entry.day() else { return };
-        if self.file.as_ref().is_none_or(|(open, _)| *open != day) {
-            self.write();
-            self.open(day);
-        }
-        let before = self.pending.len();
-        let fits = serde_json::to_writer(&mut self.pending, entry).is_ok()
-            && self.pending.len() < PENDING_BYTES_MAX;
-        if fits && self.file.is_some() {
-            self.pending.push(b'\n');
-            self.requests += 1;
-        } else {
-            self.pending.truncate(before);
-            self.metrics.admission.unwritten(1);
-        }
-    }
-
-    fn open(&mut self, day: NaiveDate) {
-        if !self.pending.is_empty() {
-            // The day's file takes nothing any more, and the next day's begins.
-            self.metrics.admission.unwritten(self.requests);
-            self.pending.clear();
-            self.requests = 0;
-        }
-        self.file = match open(&file_of(&self.directory, day)) {
-            Ok(file) => Some((day, file)),
-            Err(error) => {
-                log::error!("the usage journal of {day} cannot be opened: {error}");
-                None
-            }
-        };
-    }
-
-    fn write(&mut self) {
-        let Some((day, file)) = &mut self.file else { return };
-        if self.pending.is_empty() {
-            return;
-        }
-        let start: &[u8] = if self.is_failing { b"\n" } else { b"" };
-        let written = file.write_all(start).and_then(|()| file.write_all(&self.pending));
-        if let Err(error) = &written
-            && !self.is_failing
-        {
-            log::error!("the usage journal of {day} takes nothing: {error}; it is tried again");
-        }
-        self.is_failing = written.is_err();
-        if !self.is_failing {
-            self.pending.clear();
-            self.requests = 0;
-        }
-    }
-}
-
-/// Opens a file for appending, behind a whole line.
-fn open(path: &Path) -> io::Result<File> {
-    let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
-    if file.seek(SeekFrom::End(0))? > 0 {
-        let mut last = [0];
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-        if last != *b"\n" {
-            file.write_all(b"\n")?;
-        }
-    }
-    Ok(file)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::{Journal, file_of};
+    use crate::config::snapshot::terms;
     use crate::telemetry::fixture::{record, refused};
     use crate::telemetry::metrics::Metrics;
     use crate::types::{MicroUsd, TokenUsage};
@@ -238,17 +134,23 @@ mod tests {
 
     const DAY: &str = "1970-01-01";
 
+    /// A journal that is synced at the end only.
+    fn kept(directory: &Path) -> terms::Journal {
+        let (directory, sync) = (directory.to_owned(), Duration::from_secs(3600));
+        terms::Journal { directory, sync, keep_days: None, export: None }
+    }
+
     fn request(metrics: &Metrics, id: u32, cost: u64) -> UsageRecord {
         let mut request = record(metrics, "chat", "a/one");
         request.request_id = format!("{id:032x}").into();
-        request.started = std::time::UNIX_EPOCH + std::time::Duration::from_millis(1500);
+        request.started = std::time::UNIX_EPOCH + Duration::from_millis(1500);
         request.charge.tokens = TokenUsage { input: 10, output: 2, ..TokenUsage::default() };
         request.charge.source = Some(UsageSource::Reported);
         request.charge.cost = Some(MicroUsd(cost));
         request
     }
 
-    fn report(directory: &std::path::Path) -> Report {
+    fn report(directory: &Path) -> Report {
         let query = Query::parse(&format!("group_by=tenant,model&from={DAY}&to={DAY}")).unwrap();
         read(directory, &query).unwrap()
     }
@@ -258,7 +160,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("usage");
         let metrics = Arc::new(Metrics::new(1));
-        let journal = Journal::start(&path, Arc::clone(&metrics)).unwrap();
+        let journal = Journal::start(&kept(&path), Arc::clone(&metrics)).unwrap();
         for id in 0..100 {
             journal.write(&request(&metrics, id, 7));
         }
@@ -271,7 +173,7 @@ mod tests {
         // The last lines again, and one that was cut in the middle.
         let tail: Vec<_> = text.lines().skip(98).collect();
         fs::write(&file, format!("{text}{}\n{}\n{}", tail[0], tail[1], &tail[0][..40])).unwrap();
-        let journal = Journal::start(&path, Arc::clone(&metrics)).unwrap();
+        let journal = Journal::start(&kept(&path), Arc::clone(&metrics)).unwrap();
         journal.write(&request(&metrics, 100, 9));
         journal.close();
         let report = report(&path);
@@ -284,6 +186,33 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_made_is_refused_at_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(Journal::start(&file.path().join("x"), Arc::new(Metrics::new(1))).is_err());
+        let settings = kept(&file.path().join("x"));
+        assert!(Journal::start(&settings, Arc::new(Metrics::new(1))).is_err());
+    }
+
+    #[test]
+    fn what_was_written_is_synced_when_its_time_has_come_and_at_the_end() {
+        let metrics = Arc::new(Metrics::new(1));
+        let syncs = || {
+            let page = metrics.render().unwrap();
+            let line = page.lines().find(|line| line.starts_with("tollgate_usage_journal_syncs"));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap()
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let at_once = terms::Journal { sync: Duration::ZERO, ..kept(directory.path()) };
+        let journal = Journal::start(&at_once, Arc::clone(&metrics)).unwrap();
+        for id in 0..3 {
+            journal.write(&request(&metrics, id, 1));
+            journal.flush();
+        }
+        assert_eq!(syncs(), 3);
+        drop(journal);
+        assert_eq!(syncs(), 3, "there was nothing left");
+        let journal = Journal::start(&kept(directory.path()), Arc::clone(&metrics)).unwrap();
+        journal.write(&request(&metrics, 3, 1));
+        journal.flush();
+        assert_eq!(syncs(), 3, "not for an hour");
+        drop(journal);
+        assert_eq!(syncs(), 4);
     }
 }

@@ -3,15 +3,17 @@
 //! A report reads the files of its days, so it says what the journal holds and nothing else. It is
 //! made on a thread for blocking work, never on the request path.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use chrono::{Days, NaiveDate, Utc};
+use ahash::AHashSet;
+use chrono::{Datelike, NaiveDate, Utc, Weekday};
 use serde_json::{Map, Value, json};
 
+use super::csv;
 use super::entry::Entry;
 use super::journal::file_of;
 
@@ -20,6 +22,9 @@ const DAYS_MAX: i64 = 400;
 
 /// The longest line read, in bytes; names have at most 200 each.
 const LINE_BYTES_MAX: u64 = 64 << 10;
+
+/// The rows that a report may have.
+const ROWS_MAX: usize = 100_000;
 
 /// What rows may be made by.
 const GROUPS: [&str; 8] =
@@ -110,11 +115,17 @@ impl Query {
 }
 
 fn groups(text: &str) -> Result<Vec<&'static str>, String> {
-    let group = |name: &str| {
+    let mut groups = Vec::new();
+    for name in text.split(',').filter(|name| !name.is_empty()) {
         let known = GROUPS.into_iter().find(|known| *known == name.trim());
-        known.ok_or_else(|| format!("`{name}` is no group: there are {}", GROUPS.join(", ")))
-    };
-    text.split(',').filter(|name| !name.is_empty()).map(group).collect()
+        let group = known
+            .ok_or_else(|| format!("`{name}` is no group: there are {}", GROUPS.join(", ")))?;
+        if groups.contains(&group) {
+            return Err(format!("`{group}` stands twice in `group_by`"));
+        }
+        groups.push(group);
+    }
+    Ok(groups)
 }
 
 fn day(text: &str) -> Result<NaiveDate, String> {
@@ -124,42 +135,73 @@ fn day(text: &str) -> Result<NaiveDate, String> {
         .map_err(|_| format!("`{text}` is not a day, such as `2026-01-31`"))
 }
 
+/// Why there is no report.
+#[derive(Debug)]
+pub enum Unread {
+    /// It would have more than `ROWS_MAX` rows.
+    TooLong,
+    /// A file that is there cannot be read.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Unread::Io(error)
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unread::TooLong => write!(
+                f,
+                "a report has at most {ROWS_MAX} rows: ask for fewer days or fewer groups"
+            ),
+            Unread::Io(error) => error.fmt(f),
+        }
+    }
+}
+
 /// Adds up the journal in a directory.
 ///
 /// # Errors
-/// Where a file that is there cannot be read.
-pub fn read(directory: &Path, query: &Query) -> io::Result<Report> {
+/// Where a file that is there cannot be read, or there are too many rows.
+pub fn read(directory: &Path, query: &Query) -> Result<Report, Unread> {
     let mut rows: BTreeMap<Vec<String>, Totals> = BTreeMap::new();
     let unreadable_lines = entries(directory, (query.from, query.to), |day, entry| {
         let names = query.group_by.iter().map(|group| name(&entry, group, day)).collect();
         rows.entry(names).or_default().add(&entry);
+        if rows.len() > ROWS_MAX { Err(Unread::TooLong) } else { Ok(()) }
     })?;
     let rows = rows.into_iter().map(|(names, totals)| Row { names, totals }).collect();
     Ok(Report { query: query.clone(), rows, unreadable_lines })
 }
 
-/// Every entry of these days, each id once, and the number of lines that are none.
+/// Every entry of these days, each id once, and the number of lines that are none. An entry counts in
+/// its own day's file only, so that a line which was copied into another counts once.
 ///
 /// # Errors
-/// Where a file that is there cannot be read.
-pub fn entries(
+/// Where a file that is there cannot be read, and those of `each`, which end the reading.
+pub fn entries<E: From<io::Error>>(
     directory: &Path,
     (from, to): (NaiveDate, NaiveDate),
-    mut each: impl FnMut(NaiveDate, Entry),
-) -> io::Result<u64> {
-    let mut unreadable = 0;
+    mut each: impl FnMut(NaiveDate, Entry) -> Result<(), E>,
+) -> Result<u64, E> {
+    let (mut unreadable, mut line) = (0, Vec::new());
     for day in from.iter_days().take_while(|day| *day <= to) {
         let file = match File::open(file_of(directory, day)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
-        let (mut seen, mut lines) = (HashSet::new(), BufReader::new(file));
-        while let Some(line) = next_line(&mut lines)? {
+        let (mut seen, mut lines) = (AHashSet::new(), BufReader::new(file));
+        let day_text = day.to_string();
+        while next_line(&mut lines, &mut line)? {
             let entry = serde_json::from_slice::<Entry>(&line).ok();
+            let entry = entry.filter(|entry| entry.began.starts_with(&day_text));
             let id = entry.as_ref().and_then(|entry| u128::from_str_radix(&entry.id, 16).ok());
             match (entry, id) {
-                (Some(entry), Some(id)) if seen.insert(id) => each(day, entry),
+                (Some(entry), Some(id)) if seen.insert(id) => each(day, entry)?,
                 (Some(_), Some(_)) => {}
                 _ if line.trim_ascii().is_empty() => {}
                 _ => unreadable += 1,
@@ -169,17 +211,16 @@ pub fn entries(
     Ok(unreadable)
 }
 
-/// A day before which no entry counts against a budget that is not over: weeks and months under way
-/// both began within the last thirty-one days.
+/// The first day that counts in a budget that is not over: of its week or of its month.
 pub fn first_day_of_budgets(today: NaiveDate) -> NaiveDate {
-    today.checked_sub_days(Days::new(31)).unwrap_or(today)
+    let month = today.with_day(1).unwrap_or(today);
+    today.week(Weekday::Mon).first_day().min(month)
 }
 
-/// A line, of which the beginning suffices where it is too long to be an entry.
-fn next_line(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    let read = io::Read::take(&mut *lines, LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
-    Ok((read > 0).then_some(line))
+/// Reads a line, of which the beginning suffices where it is too long to be an entry; false at the end.
+fn next_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    Ok(io::Read::take(lines, LINE_BYTES_MAX).read_until(b'\n', line)? > 0)
 }
 
 fn name(entry: &Entry, group: &str, day: NaiveDate) -> String {
@@ -242,39 +283,24 @@ impl Report {
         })
     }
 
-    /// As CSV with a line of names (RFC 4180).
+    /// As CSV with a line of names.
     pub fn to_csv(&self) -> String {
-        let sums = Totals::default().columns().map(|(name, _)| name);
-        let names: Vec<_> = self.query.group_by.iter().copied().chain(sums).collect();
-        let mut text = names.join(",") + "\r\n";
+        let mut text = Vec::new();
+        let sums = Totals::default().columns().map(|(name, _)| name.to_owned());
+        let names = self.query.group_by.iter().map(|name| (*name).to_owned());
+        // A vector takes whatever is written.
+        let _ = csv::line(&mut text, names.chain(sums));
         for Row { names, totals } in &self.rows {
-            for name in names {
-                // A text cannot fail to take more.
-                let _ = write!(text, "{},", quoted(name));
-            }
             let sums = totals.columns().map(|(_, sum)| sum.to_string());
-            text.push_str(&sums.join(","));
-            text.push_str("\r\n");
+            let _ = csv::line(&mut text, names.iter().cloned().chain(sums));
         }
-        text
-    }
-}
-
-/// A name as a field: in quotes where it holds a comma, a quote or a line break. One that a
-/// spreadsheet would take for a formula gets an apostrophe before it.
-fn quoted(name: &str) -> String {
-    let name =
-        if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name.into() };
-    if name.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    } else {
-        name
+        String::from_utf8(text).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Query, Report, Row, Totals, quoted};
+    use super::{Query, Report, Row, Totals, first_day_of_budgets};
 
     #[test]
     fn queries_say_what_is_wrong_with_them() {
@@ -284,6 +310,7 @@ mod tests {
         assert_eq!(Query::parse("").unwrap().group_by, ["tenant"]);
         for (query, wrong) in [
             ("group_by=person", "`person` is no group: there are day, tenant"),
+            ("group_by=model,tenant,model", "`model` stands twice in `group_by`"),
             ("from=yesterday", "`yesterday` is not a day, such as `2026-01-31`"),
             ("from=2026-02-01&to=2026-01-01", "`from` 2026-02-01 is behind `to` 2026-01-01"),
             ("from=2020-01-01&to=2026-01-01", "a report reaches over at most 400 days"),
@@ -307,6 +334,16 @@ mod tests {
              cost_micro_usd\r\n\"a,b\",'=x,2,0,3,0,0,0,0,5\r\n"
         );
         assert_eq!(report.to_json()["rows"][0]["model"], "=x");
-        assert_eq!(quoted("say \"hi\""), "\"say \"\"hi\"\"\"");
+    }
+    #[test]
+    fn budgets_look_back_to_the_first_of_their_month_or_week() {
+        for (today, first) in [
+            ("2026-01-31", "2026-01-01"),
+            ("2026-03-01", "2026-02-23"),
+            ("2026-06-01", "2026-06-01"),
+        ] {
+            let found = first_day_of_budgets(today.parse().unwrap());
+            assert_eq!(found.to_string(), first, "{today}");
+        }
     }
 }

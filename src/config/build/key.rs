@@ -37,6 +37,7 @@ pub(super) struct Tenant {
     rules: Option<Arc<Rules>>,
     model_rules: Vec<(ModelAlias, Arc<Rules>)>,
     price_percent: Option<u32>,
+    priority: Option<u32>,
     teams: BTreeMap<String, Team>,
 }
 
@@ -90,6 +91,7 @@ fn tenant(
         rules: terms::rules(Scope::Tenant(scope.clone()), &asked, tier, spot),
         model_rules: terms::model_rules(&raw.model_limits, of_model, aliases, &place),
         price_percent: tier.and_then(|tier| tier.price_percent),
+        priority: tier.and_then(|tier| tier.priority),
         teams: raw
             .teams
             .iter()
@@ -210,6 +212,9 @@ pub(super) fn key(raw: &raw::Key, spot: &Spot<'_>, tenants: &Tenants<'_>) -> Key
         if tier.is_none_or(|tier| tier.price_percent.is_none()) {
             terms.price_percent = owner.price_percent.unwrap_or(terms.price_percent);
         }
+        if tier.is_none_or(|tier| tier.priority.is_none()) {
+            terms.priority = owner.priority.unwrap_or(terms.priority);
+        }
     }
     Key {
         id: KeyId::from(raw.id.as_str()),
@@ -232,6 +237,7 @@ fn key_terms(raw: &raw::Key, spot: &Spot<'_>, tier: Option<&Tier>, aliases: &[&s
     KeyTerms {
         team: raw.team.as_deref().map(TeamId::from),
         price_percent: tier.and_then(|tier| tier.price_percent).unwrap_or(100),
+        priority: tier.and_then(|tier| tier.priority).unwrap_or(0),
         rules: terms::rules(Scope::Key(id.clone()), &asked, tier, spot).into_iter().collect(),
         model_rules: terms::model_rules(&raw.model_limits, of_model, aliases, &place),
         ..KeyTerms::default()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{limits, name};
 use crate::config::problems::unknown;
 use crate::config::raw::terms as raw;
-use crate::config::snapshot::terms::{Rules, Scope};
+use crate::config::snapshot::terms::{Rules, Scope, Waiting};
 use crate::config::spot::Spot;
 use crate::types::ModelAlias;
 
@@ -16,10 +16,17 @@ const LIMIT_MAX: u64 = 1 << 53;
 /// Shares at which is warned where the file says none, in percent.
 const WARN_PERCENT: [u32; 2] = [80, 100];
 
+/// The highest priority.
+const PRIORITY_MAX: u32 = 100;
+
+/// The most requests that may wait.
+const QUEUE_MAX: u64 = 1_000_000;
+
 /// What a tier gives.
 pub(super) struct Tier {
     pub(super) models: Option<Vec<ModelAlias>>,
     pub(super) price_percent: Option<u32>,
+    pub(super) priority: Option<u32>,
     /// Its scope means nothing.
     rules: Rules,
 }
@@ -43,11 +50,23 @@ pub(super) fn tiers<'a>(
         let tier = Tier {
             models: models(raw.models.as_deref(), &place.key("models")),
             price_percent,
+            priority: raw.priority.map(|priority| {
+                limits::within(Some(priority), 0, 0..=PRIORITY_MAX, &place.key("priority"))
+            }),
             rules: read(Scope::Model(id.as_str().into()), &asked, &place),
         };
         (id.as_str(), tier)
     };
     raw.iter().map(tier).collect()
+}
+
+/// Reads the `waiting` part.
+pub(super) fn waiting(raw: &raw::Waiting, spot: &Spot<'_>) -> Waiting {
+    let queue = spot.key("queue_max");
+    Waiting {
+        wait_max: limits::millis(raw.wait_ms_max, 5000, &spot.key("wait_ms_max")),
+        queue_max: limits::within(raw.queue_max, 1000, 1..=QUEUE_MAX, &queue),
+    }
 }
 
 /// The tier of this name.

@@ -57,6 +57,20 @@ pub struct Tier {
     pub budget: Budget,
     /// What is charged of the list price; a key's tier goes before its tenant's. Default 100.
     pub price_percent: Option<u32>,
+    /// Among requests that wait for room, those of higher priorities go first; a key's tier goes before
+    /// its tenant's. 0 to 100. Default 0.
+    pub priority: Option<u32>,
+}
+
+/// Waiting for room: a request that a limit of requests, of tokens or of requests in flight would refuse
+/// waits instead. Without this part nothing waits; budgets never wait.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Waiting {
+    /// Milliseconds that a request waits at most, within its model's `total_ms`. Default 5000.
+    pub wait_ms_max: Option<u64>,
+    /// Requests that may wait at the same time. Default 1000.
+    pub queue_max: Option<u64>,
 }
 
 /// Where the use of models is written down.
@@ -67,4 +81,38 @@ pub struct Usage {
     /// From it budgets know, after a restart, what was spent.
     #[schemars(extend("x-upgrade" = true))]
     pub journal: Option<PathBuf>,
+    /// Milliseconds after which what was written survives a power cut; it survives the end of the process
+    /// at once. 0 syncs each batch. Default 1000.
+    #[schemars(extend("x-upgrade" = true))]
+    pub sync_ms: Option<u64>,
+    /// Days after which a day's file is removed, once it is exported where that is asked for; 32 at
+    /// least, as budgets are restored from the files. All are kept without.
+    #[schemars(extend("x-upgrade" = true))]
+    pub keep_days: Option<u32>,
+    /// Each day that is over as a file, for other programs.
+    pub export: Option<Export>,
+}
+
+/// Where days that are over are exported to.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// The directory. A file is there once it is whole, and replaced where its day gets a late line.
+    #[schemars(extend("x-upgrade" = true))]
+    pub dir: PathBuf,
+    /// How the files are written. Default csv.
+    #[serde(default)]
+    #[schemars(extend("x-upgrade" = true))]
+    pub format: ExportFormat,
+}
+
+/// How exported files are written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportFormat {
+    /// RFC 4180, with a line of names.
+    #[default]
+    Csv,
+    /// As in the journal, each request once.
+    Jsonl,
 }

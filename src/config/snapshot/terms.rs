@@ -29,10 +29,62 @@ pub struct Terms {
     pub is_priced: bool,
     /// Whether a model without a price is refused.
     pub refuses_unpriced: bool,
+    /// How requests wait that a limit would refuse; `None` where they do not.
+    pub waiting: Option<Waiting>,
     /// The list of prices, to be watched.
     pub price_file: Option<PathBuf>,
-    /// The directory of the usage journal. Taken into use at start only.
-    pub journal: Option<PathBuf>,
+    /// How the usage journal is kept, if it is. Taken into use at start only.
+    pub journal: Option<Journal>,
+}
+
+/// How the usage journal is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// Where its files lie.
+    pub directory: PathBuf,
+    /// How long until what was written is on the disk.
+    pub sync: Duration,
+    /// How many days are kept; all without.
+    pub keep_days: Option<u32>,
+    /// Where days that are over are exported to.
+    pub export: Option<Export>,
+}
+
+/// Where days that are over are exported to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Where the files lie.
+    pub directory: PathBuf,
+    /// How they are written.
+    pub format: Format,
+}
+
+/// How exported files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// RFC 4180.
+    Csv,
+    /// A line of JSON for each request.
+    Jsonl,
+}
+
+impl Format {
+    /// What the files' names end with, and what the configuration calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::Jsonl => "jsonl",
+        }
+    }
+}
+
+/// How requests wait for room under a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// How long one waits at most.
+    pub wait_max: Duration,
+    /// How many may wait at the same time.
+    pub queue_max: u64,
 }
 
 /// What holds for a key.
@@ -44,6 +96,8 @@ pub struct KeyTerms {
     pub team: Option<TeamId>,
     /// What it is charged of the list price.
     pub price_percent: u32,
+    /// Whose requests go first among those that wait: the higher.
+    pub priority: u32,
     /// Its own rules, its team's and its tenant's, where they have some.
     pub rules: Vec<Arc<Rules>>,
     /// Those for one model alone.
@@ -56,6 +110,7 @@ impl Default for KeyTerms {
             number: 0,
             team: None,
             price_percent: 100,
+            priority: 0,
             rules: Vec::new(),
             model_rules: Vec::new(),
         }

@@ -255,7 +255,7 @@ fn what_needs_an_upgrade_is_what_the_schema_marks() {
          threads: 3, work_stealing: false, listener_tasks: 2, upstream_keepalive_max: 9, \
          upstream_keepalive_seconds: 1, client_keepalive_seconds: 1, body_bytes_max: 1, \
          body_timeout_ms: 1, drain_seconds: 1, pid_file: /tmp/a, upgrade_socket: /tmp/b}\n\
-         usage: {journal: /tmp/usage}\n\
+         usage: {journal: /tmp/usage, sync_ms: 5, keep_days: 40, export: {dir: /tmp/out, format: jsonl}}\n\
          state: {path: /tmp/state}\n\
          contexts: {store: {path: /tmp/contexts, sync_ms: 5}}",
     );

@@ -120,6 +120,19 @@ fn what_is_wrong_is_named() {
         ),
         ("tiers: {g: {price_percent: 1001}}", "tiers.g.price_percent: must be from 0 to 1000"),
         ("usage: {journal: /nowhere/at/all}", "usage.journal: there is no directory `/nowhere/at`"),
+        ("usage: {sync_ms: 5}", "usage.sync_ms: has no effect without `journal`"),
+        (
+            "usage: {journal: /tmp/usage, keep_days: 31}",
+            "usage.keep_days: must be from 32 to 3660, not 31",
+        ),
+        (
+            "usage: {journal: /tmp/usage, export: {dir: /nowhere/at/all}}",
+            "usage.export.dir: there is no directory `/nowhere/at`",
+        ),
+        (
+            "usage: {journal: /tmp/usage, export: {dir: /tmp, format: xml}}",
+            "no choice `xml`: there are `csv`, `jsonl`",
+        ),
     ];
     for (text, expected) in rows {
         let found = messages(&with(&format!("{text}\n")));

@@ -12,7 +12,7 @@ use crate::dialect::ir::answer::Finish;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Feature, Losses};
 use crate::dialect::ir::stream::{Block, Delta, Event};
-use crate::dialect::ir::wire::{Json, Text, append_json};
+use crate::dialect::ir::wire::{Json, Text, append_json, append_number, append_text};
 use crate::dialect::ir::{Dialect, Reply, Signature};
 use crate::types::TokenUsage;
 
@@ -77,12 +77,6 @@ struct BlockDelta<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type")]
 enum DeltaBody<'a> {
-    #[serde(rename = "text_delta")]
-    Text { text: Text<'a> },
-    #[serde(rename = "thinking_delta")]
-    Thinking { thinking: Text<'a> },
-    #[serde(rename = "input_json_delta")]
-    InputJson { partial_json: Text<'a> },
     #[serde(rename = "signature_delta")]
     Signature { signature: Text<'a> },
     #[serde(rename = "citations_delta")]
@@ -240,11 +234,7 @@ impl Writer {
     fn delta(&mut self, block: u32, delta: &Delta<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
         let Some(open) = self.open.iter().find(|open| open.block == block) else { return };
         let body = match delta {
-            Delta::Text(text) => match open.kind {
-                Kind::Text => DeltaBody::Text { text: text.view() },
-                Kind::Thinking => DeltaBody::Thinking { thinking: text.view() },
-                Kind::Call => DeltaBody::InputJson { partial_json: text.view() },
-            },
+            Delta::Text(text) => return append_text_delta(open, text, out),
             Delta::Signature(signature) => {
                 DeltaBody::Signature { signature: signature.written(Dialect::Anthropic).into() }
             }
@@ -277,6 +267,22 @@ fn thought() -> WireBlock<'static> {
 
 fn append_delta(index: u32, delta: DeltaBody<'_>, out: &mut Vec<u8>) {
     append(out, "content_block_delta", &BlockDelta { r#type: "content_block_delta", index, delta });
+}
+
+/// A piece of text: nearly every event is one, so it is written without a serializer.
+fn append_text_delta(open: &Open, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(
+        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":",
+    );
+    append_number(out, open.index);
+    let named: &[u8] = match open.kind {
+        Kind::Text => b",\"delta\":{\"type\":\"text_delta\",\"text\":",
+        Kind::Thinking => b",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":",
+        Kind::Call => b",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":",
+    };
+    out.extend_from_slice(named);
+    append_text(out, text);
+    out.extend_from_slice(b"}}\n\n");
 }
 
 fn stop(index: u32, out: &mut Vec<u8>) {

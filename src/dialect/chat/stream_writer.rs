@@ -13,7 +13,7 @@ use super::wire::{Annotation, ExtraContent, FunctionCall, ThinkingBlock};
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::Losses;
 use crate::dialect::ir::stream::{Block, Delta, Event};
-use crate::dialect::ir::wire::{Text, append_json};
+use crate::dialect::ir::wire::{Text, append_json, append_number, append_text};
 use crate::dialect::ir::{Dialect, Reply};
 use crate::types::TokenUsage;
 
@@ -23,6 +23,8 @@ pub struct Writer {
     id: String,
     created: u64,
     model: String,
+    /// The beginning of every chunk, up to its choices.
+    head: Vec<u8>,
     include_usage: bool,
     usage: Option<TokenUsage>,
     choices: BTreeMap<u32, Choice>,
@@ -44,17 +46,6 @@ enum Running {
     Thinking(u32),
     Refusal,
     Call(u32),
-}
-
-#[derive(Serialize)]
-struct Chunk<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: u64,
-    model: &'a str,
-    choices: &'a [ChunkChoice<'a>],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Usage>,
 }
 
 #[derive(Serialize)]
@@ -105,14 +96,17 @@ struct CallDelta<'a> {
 impl Writer {
     /// A stream for a client that did or did not ask for the usage at its end.
     pub fn new(reply: &Reply<'_>, include_usage: bool) -> Self {
-        Writer {
+        let mut writer = Writer {
             id: reply.id.to_owned(),
             created: reply.created,
             model: reply.model.to_owned(),
+            head: Vec::new(),
             include_usage,
             usage: None,
             choices: BTreeMap::new(),
-        }
+        };
+        writer.name();
+        writer
     }
 
     /// Appends what an event is in this dialect.
@@ -126,6 +120,7 @@ impl Writer {
                     self.model = model.to_string();
                 }
                 self.usage = *usage;
+                self.name();
             }
             Event::Open { choice, block, kind } => {
                 if let Some(delta) = self.choice(*choice).open(*block, kind) {
@@ -135,6 +130,9 @@ impl Writer {
             Event::Delta { choice, block, delta } => {
                 let known = self.choice(*choice);
                 let Some(running) = known.running(*block) else { return };
+                if let (true, Delta::Text(text)) = (known.greeted, delta) {
+                    return self.text(*choice, running, text, out);
+                }
                 if let Some(delta) = delta_of(running, delta, &mut known.citations, losses) {
                     self.delta(*choice, delta, out);
                 }
@@ -145,13 +143,13 @@ impl Writer {
             Event::Finish { choice, finish, .. } => {
                 let delta = self.greeted(*choice, ChunkDelta::default());
                 let finish_reason = Some(finish_reason(*finish));
-                self.chunk(&[ChunkChoice { index: *choice, delta, finish_reason }], None, out);
+                self.chunk(Some(&ChunkChoice { index: *choice, delta, finish_reason }), None, out);
             }
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::End => {
                 if self.include_usage {
                     let usage = Usage::from(self.usage.unwrap_or_default());
-                    self.chunk(&[], Some(usage), out);
+                    self.chunk(None, Some(usage), out);
                 }
                 out.extend_from_slice(b"data: [DONE]\n\n");
             }
@@ -171,7 +169,7 @@ impl Writer {
 
     fn delta(&mut self, index: u32, delta: ChunkDelta<'_>, out: &mut Vec<u8>) {
         let delta = self.greeted(index, delta);
-        self.chunk(&[ChunkChoice { index, delta, finish_reason: None }], None, out);
+        self.chunk(Some(&ChunkChoice { index, delta, finish_reason: None }), None, out);
     }
 
     /// The first delta of a choice says whose it is.
@@ -182,20 +180,59 @@ impl Writer {
         delta
     }
 
-    fn chunk(&self, choices: &[ChunkChoice<'_>], usage: Option<Usage>, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"data: ");
-        append_json(
-            out,
-            &Chunk {
-                id: &self.id,
-                object: "chat.completion.chunk",
-                created: self.created,
-                model: &self.model,
-                choices,
-                usage,
-            },
-        );
-        out.extend_from_slice(b"\n\n");
+    /// Writes down what every chunk begins with.
+    fn name(&mut self) {
+        self.head.clear();
+        let head = &mut self.head;
+        head.extend_from_slice(b"data: {\"id\":");
+        append_text(head, &self.id);
+        head.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
+        append_number(head, self.created);
+        head.extend_from_slice(b",\"model\":");
+        append_text(head, &self.model);
+        head.extend_from_slice(b",\"choices\":[");
+    }
+
+    /// A piece of text: nearly every chunk is one, so it is written without a serializer.
+    fn text(&self, index: u32, running: Running, text: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(b"{\"index\":");
+        append_number(out, index);
+        let end: &[u8] = match running {
+            Running::Text => {
+                out.extend_from_slice(b",\"delta\":{\"content\":");
+                b"},\"finish_reason\":null}]}\n\n"
+            }
+            Running::Thinking(_) => {
+                out.extend_from_slice(b",\"delta\":{\"reasoning_content\":");
+                b"},\"finish_reason\":null}]}\n\n"
+            }
+            Running::Refusal => {
+                out.extend_from_slice(b",\"delta\":{\"refusal\":");
+                b"},\"finish_reason\":null}]}\n\n"
+            }
+            Running::Call(call) => {
+                out.extend_from_slice(b",\"delta\":{\"tool_calls\":[{\"index\":");
+                append_number(out, call);
+                out.extend_from_slice(b",\"function\":{\"arguments\":");
+                b"}}]},\"finish_reason\":null}]}\n\n"
+            }
+        };
+        append_text(out, text);
+        out.extend_from_slice(end);
+    }
+
+    fn chunk(&self, choice: Option<&ChunkChoice<'_>>, usage: Option<Usage>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        if let Some(choice) = choice {
+            append_json(out, choice);
+        }
+        out.push(b']');
+        if let Some(usage) = usage {
+            out.extend_from_slice(b",\"usage\":");
+            append_json(out, &usage);
+        }
+        out.extend_from_slice(b"}\n\n");
     }
 }
 

@@ -13,6 +13,7 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
 use super::loss::Losses;
+use crate::dialect::scan::plain_run;
 
 /// The most elements of one list. A body of minimal messages would otherwise fill many times
 /// its own size in memory.
@@ -319,6 +320,21 @@ impl<'de> Visitor<'de> for Names<'_, '_> {
 pub fn append_json(out: &mut Vec<u8>, value: &impl Serialize) {
     let written = serde_json::to_writer(&mut *out, value);
     debug_assert!(written.is_ok(), "wire types have text keys and finite depth");
+}
+
+/// Appends a text as a JSON string. Most texts need no escape and are copied.
+pub fn append_text(out: &mut Vec<u8>, text: &str) {
+    if plain_run(text.as_bytes()) < text.len() {
+        return append_json(out, &text);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+/// Appends a number.
+pub fn append_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// A value as raw JSON; `null` where it has no JSON, which wire types always have.

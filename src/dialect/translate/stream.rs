@@ -2,6 +2,7 @@
 //!
 //! It stands above the framing: whoever reads the upstream's bytes gives the data of one event at a time.
 
+use super::mould::{Cast, Mould};
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Loss, Losses};
@@ -38,6 +39,7 @@ pub enum Step {
 pub struct StreamTranslator {
     reader: Reader,
     writer: Writer,
+    mould: Mould,
     losses: Losses,
     usage: Option<TokenUsage>,
     state: State,
@@ -88,17 +90,33 @@ impl StreamTranslator {
             Dialect::Responses => Writer::Responses(responses::stream_writer::Writer::new(reply)),
         };
         let losses = Losses::new(from);
-        StreamTranslator { reader, writer, losses, usage: None, state: State::Open }
+        let mould = Mould::default();
+        StreamTranslator { reader, writer, mould, losses, usage: None, state: State::Open }
     }
 
     /// Takes the data of one event and appends what the client gets for it.
     pub fn event(&mut self, data: &[u8], out: &mut Vec<u8>) -> Step {
-        match std::str::from_utf8(data) {
-            Ok(data) => self.step(out, |reader, losses, sink| reader.event(data, losses, sink)),
-            Err(_) => self.step(out, |_, _, _| {
-                Err(Fault::new(502, "the model's provider sent text that is not UTF-8"))
-            }),
+        if let Some(delta) = self.mould.fits(data) {
+            return self.step(out, |_, _, sink| {
+                sink(delta);
+                Ok(())
+            });
         }
+        let Ok(data) = std::str::from_utf8(data) else {
+            return self.step(out, |_, _, _| {
+                Err(Fault::new(502, "the model's provider sent text that is not UTF-8"))
+            });
+        };
+        let mut cast = Cast::default();
+        let step = self.step(out, |reader, losses, sink| {
+            let noted = &mut |event: Event<'_>| {
+                cast.note(data, &event);
+                sink(event);
+            };
+            reader.event(data, losses, noted)
+        });
+        self.mould.take(data, &cast);
+        step
     }
 
     /// The upstream's stream is over: a failure, if its answer is not complete.

@@ -1,11 +1,14 @@
 //! What limits, budgets and the usage journal did. Every label is of the configuration's making.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use super::cells::Counts;
+use super::cells::{Counts, Histogram, REQUEST_BOUNDS, distribution};
 use super::page::{Family, Page};
-use crate::admission::{Rule, Spent};
+use crate::admission::{Rule, Spent, WaitEnd};
 use crate::config::snapshot::terms::{PERIODS, Scope};
+use crate::telemetry::shard::Sharded;
 
 /// Counters, and how budgets stood when someone last looked.
 #[derive(Default)]
@@ -14,10 +17,15 @@ pub struct AdmissionMetrics {
     refused: Counts<{ Scope::KINDS.len() * Rule::COUNT }>,
     /// By scope's rank, and within it by period.
     warned: Counts<{ Scope::KINDS.len() * PERIODS.len() }>,
-    /// Requests that the journal could not take.
-    unwritten: Counts<1>,
+    /// Requests that the journal could not take, and its syncs.
+    journal: Counts<2>,
     /// Exchanges of leases that failed, and that went well.
     exchanged: Counts<2>,
+    /// Waits for room, by how they ended.
+    waits: Counts<{ WaitEnd::LABELS.len() }>,
+    waited: Sharded<Histogram>,
+    /// Requests that wait now: what is bounded is what is told.
+    waiting: AtomicU64,
     budgets: Mutex<Vec<(Scope, Spent)>>,
 }
 
@@ -34,12 +42,34 @@ impl AdmissionMetrics {
 
     /// Counts requests that the usage journal does not have.
     pub fn unwritten(&self, requests: u64) {
-        self.unwritten.add(0, requests);
+        self.journal.add(0, requests);
+    }
+
+    /// Counts a sync of the usage journal.
+    pub fn synced(&self) {
+        self.journal.add(1, 1);
     }
 
     /// Counts an exchange of leases with the server that several gateways share.
     pub fn exchanged(&self, went_well: bool) {
         self.exchanged.add(usize::from(went_well), 1);
+    }
+
+    /// Counts a request as waiting, if there are not so many already.
+    pub fn waits(&self, queue_max: u64) -> bool {
+        let more = |count: u64| (count < queue_max).then_some(count + 1);
+        let begun = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        if !begun {
+            self.waits.add(WaitEnd::Full as usize, 1);
+        }
+        begun
+    }
+
+    /// Counts a request as waiting no longer.
+    pub fn waited(&self, end: WaitEnd, time: Duration) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.waits.add(end as usize, 1);
+        self.waited.mine().observe(&REQUEST_BOUNDS, time);
     }
 
     /// Says how budgets stand; called when metrics are asked for.
@@ -69,12 +99,19 @@ impl AdmissionMetrics {
         page.add(refused);
         page.add(warned);
         self.budgets(page);
+        self.tell_waits(page);
         let mut unwritten = Family::counter(
             "tollgate_usage_journal_lost_total",
             "Requests that the usage journal could not take.",
         );
-        unwritten.sample(&[], self.unwritten.get(0));
+        unwritten.sample(&[], self.journal.get(0));
         page.add(unwritten);
+        let mut synced = Family::counter(
+            "tollgate_usage_journal_syncs_total",
+            "Times that the usage journal was made to survive a power cut.",
+        );
+        synced.sample(&[], self.journal.get(1));
+        page.add(synced);
         let mut exchanged = Family::counter(
             "tollgate_quota_exchanges_total",
             "Exchanges of leases with the Valkey that several gateways share.",
@@ -83,6 +120,25 @@ impl AdmissionMetrics {
             exchanged.nonzero(&[("result", result)], self.exchanged.get(index));
         }
         page.add(exchanged);
+    }
+
+    fn tell_waits(&self, page: &mut Page) {
+        let mut waiting = Family::gauge("tollgate_waiting", "Requests that wait for room now.");
+        waiting.sample(&[], self.waiting.load(Ordering::Relaxed));
+        page.add(waiting);
+        let mut waits =
+            Family::counter("tollgate_waits_total", "Waits for room, by how they ended.");
+        for (index, end) in WaitEnd::LABELS.into_iter().enumerate() {
+            waits.nonzero(&[("end", end)], self.waits.get(index));
+        }
+        page.add(waits);
+        let mut waited =
+            Family::histogram("tollgate_wait_seconds", "How long requests waited for room.");
+        let seen = distribution(&self.waited, |waited| waited, &REQUEST_BOUNDS);
+        if seen.count > 0 {
+            waited.distribution(&[], seen);
+        }
+        page.add(waited);
     }
 
     fn budgets(&self, page: &mut Page) {
