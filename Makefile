@@ -14,9 +14,9 @@ setup: ## Install what the build needs: Rust, cmake, a C compiler
 	@scripts/need.sh cargo=rustup cmake=cmake cc=build-essential
 
 build: setup ## Build the release binary, target/release/tollgate
-	cargo build --release --locked
+	@scripts/build.sh
 
-pgo: setup ## Build target/pgo/release/tollgate, laid out by a real load: builds twice
+pgo: setup ## Renew profile/, by which the binary is laid out: builds it twice, runs it under load
 	@scripts/need.sh python3=python3 openssl=openssl taskset=util-linux
 	@scripts/pgo.sh
 
@@ -46,8 +46,10 @@ setup-bench: setup ## Install the proxies to compare with; Debian starts them as
 
 bench: setup ## Measure the gateway beside its peers, in one run; QUICK=1 for a first look
 	@scripts/need.sh python3=python3 openssl=openssl taskset=util-linux
-	cargo build --release --locked --bins --examples
-	benches/compare.py --bin target/release \
+	@scripts/build.sh
+	cargo build --release --locked --target-dir target/plain
+	cargo build --release --locked --target-dir target/plain --example stock_pingora
+	benches/compare.py \
 		$(if $(QUICK),--quick --results target/RESULTS-quick.md,--results benches/RESULTS.md)
 
 clean: ## Remove everything that was built or installed here

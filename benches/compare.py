@@ -30,7 +30,7 @@ import peers
 import results
 
 CONNECTIONS = 64
-OURS = ("tollgate", peers.PROFILED)
+OURS = ("tollgate", peers.PLAIN)
 # More than connections, so that hardly a turn waits for the one before it; as many as a mix may have.
 CONTEXTS = 100
 
@@ -190,8 +190,11 @@ def added_latency(bench, args, peer, direct, rate):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", type=pathlib.Path, default=pathlib.Path("target/release"),
-                        help="where tollgate and examples/stock_pingora lie")
-    parser.add_argument("--load", type=pathlib.Path, help="the load generator, if another tollgate")
+                        help="where tollgate lies")
+    parser.add_argument("--plain", type=pathlib.Path, default=pathlib.Path("target/plain/release"),
+                        help="where examples/stock_pingora lies, and a tollgate without a profile")
+    parser.add_argument("--load", type=pathlib.Path,
+                        help="load generator and model server, if another tollgate")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--warm-up", type=float, default=0.5, help="seconds before each run")

@@ -13,7 +13,8 @@ import time
 
 KEY = "sk-bench"
 STOCK = "stock pingora"
-PROFILED = "tollgate, make pgo"
+STOCK_PROFILED = "stock pingora, with a profile"
+PLAIN = "tollgate, without a profile"
 START_SECONDS = 10
 
 NGINX = """
@@ -80,12 +81,12 @@ def start_all(stack, args, folder):
     log = stack.enter_context(open(folder / "log", "w"))
     upstream = free_port()
     # Streams are as long as a request's `max_tokens` says, up to this.
-    process(stack, args.upstream_cores, str(args.bin / "tollgate"), "mock", "--listen", f"127.0.0.1:{upstream}",
+    process(stack, args.upstream_cores, str(args.load), "mock", "--listen", f"127.0.0.1:{upstream}",
             "--threads", str(args.upstream_threads), "--tokens", "200", port=upstream, log=log)
     starting = Starting(stack, args, folder, upstream, log)
     started = [Peer("direct", f"http://127.0.0.1:{upstream}", None, [], "")]
-    able = {"tollgate": tollgate, PROFILED: profiled, STOCK: stock, "nginx": nginx,
-            "haproxy": haproxy}
+    able = {"tollgate": tollgate, PLAIN: plain, STOCK: stock, STOCK_PROFILED: stock_profiled,
+            "nginx": nginx, "haproxy": haproxy}
     wanted = (start(starting) for name, start in able.items() if re.search(args.peers, name))
     return starting, started + [peer for peer in wanted if peer]
 
@@ -133,10 +134,10 @@ def tollgate(starting, name="tollgate", binary=None, **changes):
     return starting.peer(name, place, version, binary, "run", "--config", str(config))
 
 
-def profiled(starting):
-    """The binary that `make pgo` built, where it did."""
-    binary = pathlib.Path(__file__).parents[1] / "target/pgo/release/tollgate"
-    return tollgate(starting, PROFILED, binary) if binary.exists() else None
+def plain(starting):
+    """The same sources, compiled without a profile, where that was done."""
+    binary = starting.args.plain / "tollgate"
+    return tollgate(starting, PLAIN, binary) if binary.exists() else None
 
 
 MANY = "tollgate with 1,000 keys, 100 aliases, 1,000 endpoints"
@@ -160,14 +161,21 @@ def variant(starting, name):
                     KEYS="".join(keys))
 
 
-def stock(starting):
+def stock(starting, name=STOCK, folder=None):
     place = starting.place()
-    binary = str(starting.args.bin / "examples" / "stock_pingora")
+    binary = str((folder or starting.args.plain) / "examples" / "stock_pingora")
     return starting.peer(
-        STOCK, place, "Pingora as in Cargo.lock, passing bytes through", binary,
+        name, place, "Pingora as in Cargo.lock, passing bytes through", binary,
         f"127.0.0.1:{place['port']}", f"127.0.0.1:{place['upstream']}", str(place["threads"]),
         "true", f"127.0.0.1:{place['tls_port']}", f"{place['dir']}/cert.pem",
         f"{place['dir']}/key.pem")
+
+
+def stock_profiled(starting):
+    """Laid out by its own profile, where `make pgo` was run."""
+    folder = pathlib.Path(__file__).parents[1] / "target/pgo/release"
+    is_there = (folder / "examples" / "stock_pingora").exists()
+    return stock(starting, STOCK_PROFILED, folder) if is_there else None
 
 
 def nginx(starting):

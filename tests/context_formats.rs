@@ -42,7 +42,7 @@ async fn a_context_is_made_changed_and_read_in_message_pack() {
     assert_eq!(Reply::from(request.header("if-match", "\"1\"").body(merge)).await.status, 200);
     let request = client.request(Method::GET, "/v1/contexts/c").header("accept", PACK);
     let read = Reply::from(request).await;
-    assert_eq!((read.header("content-type"), read.header("etag")), (PACK, "\"2\""));
+    assert_eq!((read.header("content-type"), read.header("etag")), (PACK, "\"2-msgpack\""));
     assert_eq!(read.header("vary"), "accept, accept-encoding");
     let context: Value = rmp_serde::from_slice(&read.body).expect("MessagePack");
     assert_eq!(context, client.get("/v1/contexts/c").await.json());
@@ -123,4 +123,41 @@ async fn everybody_may_know_what_is_spoken() {
     assert_eq!(spoken["encodings"], json!(["zstd", "br", "gzip"]));
     let proto = client.get(spoken["proto"].as_str().expect("a path")).await;
     assert!(proto.text().contains("package tollgate.context.v1;"), "{}", proto.text());
+}
+
+#[tokio::test]
+async fn each_representation_has_a_tag_and_all_name_the_version() {
+    let (_model, gateway) = start().await;
+    let client = gateway.client();
+    client.post(LIST, &json!({"id": "c", "data": {"n": "x".repeat(1000)}})).await;
+    let get = async |accept: &str, coding: &str, known: &str| {
+        let request = client.request(Method::GET, "/v1/contexts/c").header("accept", accept);
+        let request = request.header("accept-encoding", coding).header("if-none-match", known);
+        Reply::from(request).await
+    };
+    let rows = [
+        ("application/json", "identity", "\"1\""),
+        ("application/json", "gzip", "\"1-gzip\""),
+        (PACK, "identity", "\"1-msgpack\""),
+        ("application/protobuf", "zstd", "\"1-protobuf-zstd\""),
+    ];
+    for (accept, coding, tag) in rows {
+        let read = get(accept, coding, "\"0\"").await;
+        assert_eq!((read.status, read.header("etag")), (200, tag), "{accept} {coding}");
+        for (_, _, known) in rows {
+            let expected = if known == tag { 304 } else { 200 };
+            assert_eq!(get(accept, coding, known).await.status, expected, "{tag} by {known}");
+        }
+        assert_eq!(get(accept, coding, &format!("\"9\", W/{tag}")).await.status, 304);
+    }
+    for (version, (_, _, tag)) in (1..).zip(rows) {
+        let tag = tag.replace('1', &version.to_string());
+        let request = client.request(Method::PATCH, "/v1/contexts/c").header("if-match", &tag);
+        let request = request.header("content-type", "application/merge-patch+json");
+        let changed = Reply::from(request.body(r#"{"n":1}"#)).await;
+        assert_eq!(changed.status, 200, "{tag}: {}", changed.text());
+    }
+    let request = client.request(Method::PATCH, "/v1/contexts/c").header("if-match", "\"1-gzip\"");
+    let request = request.header("content-type", "application/merge-patch+json");
+    assert_eq!(Reply::from(request.body(r#"{"n":1}"#)).await.status, 412);
 }

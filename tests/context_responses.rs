@@ -158,7 +158,7 @@ async fn a_response_that_fails_is_none() {
 }
 
 #[tokio::test]
-async fn a_response_is_deleted_with_its_chain() {
+async fn the_last_response_of_a_chain_goes_with_its_context() {
     let model = upstream().await;
     let other = json!({"tenant": "other"});
     let gateway = serving(&[&model]).key("other", "sk-other", &other).start().await;
@@ -172,7 +172,39 @@ async fn a_response_is_deleted_with_its_chain() {
     let gone = json!({"id": id, "object": "response", "deleted": true});
     assert_eq!(delete(&client).await.json(), gone);
     client.get(&path).await.assert_error(404, "context_not_found");
+    let context = id.as_str().and_then(|id| id.strip_prefix("resp_")?.strip_suffix("_1"));
+    let context = format!("/v1/contexts/{}", context.expect("a context"));
+    client.get(&context).await.assert_error(404, "context_not_found");
     client.get("/v1/responses").await.assert_error(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn a_response_is_deleted_alone() {
+    let model = upstream().await;
+    let gateway = serving(&[&model]).start().await;
+    let client = gateway.client();
+    let id = |response: &Value| response["id"].as_str().expect("an id").to_owned();
+    let first = id(&kept(&client, "one", json!({"store": true})).await);
+    let second = id(&kept(&client, "two", json!({"previous_response_id": first})).await);
+    let third = id(&kept(&client, "three", json!({"previous_response_id": second})).await);
+    let delete = async |response: &str| {
+        let path = format!("/v1/responses/{response}");
+        Reply::from(client.request(Method::DELETE, &path)).await
+    };
+    let show = async |response: &str| client.get(&format!("/v1/responses/{response}")).await.status;
+    assert_eq!(delete(&second).await.status, 200);
+    delete(&second).await.assert_error(404, "context_not_found");
+    assert_eq!((show(&first).await, show(&second).await, show(&third).await), (200, 404, 200));
+    let lost = respond(&client, "x", json!({"previous_response_id": second})).await;
+    lost.assert_error(404, "context_not_found");
+    // What went on from it says all that was said.
+    let fourth = kept(&client, "four", json!({"previous_response_id": third})).await;
+    assert_eq!(model.last_request().json()["messages"].as_array().map(Vec::len), Some(7));
+    assert_eq!(show(&id(&fourth)).await, 200);
+    for response in [&first, &third, &id(&fourth)] {
+        assert_eq!(delete(response).await.status, 200, "{response}");
+        assert_eq!(show(response).await, 404, "{response}");
+    }
 }
 
 #[tokio::test]
@@ -215,9 +247,11 @@ async fn a_conversation_is_a_context_with_items() {
     let left = Reply::from(client.request(Method::DELETE, &path)).await.json();
     assert_eq!(left, updated);
     client.get(&path).await.assert_error(404, "context_not_found");
-    // Its responses are its own.
+    // Its responses may go; what it says stays.
     let path = format!("/v1/responses/{}", response["id"].as_str().expect("an id"));
-    assert_eq!(Reply::from(client.request(Method::DELETE, &path)).await.status, 400);
+    assert_eq!(Reply::from(client.request(Method::DELETE, &path)).await.status, 200);
+    client.get(&path).await.assert_error(404, "context_not_found");
+    assert_eq!(client.get(&at("")).await.json(), updated);
     let gone = Reply::from(client.request(Method::DELETE, &at(""))).await.json();
     assert_eq!((&gone["deleted"], &gone["object"]), (&json!(true), &json!("conversation.deleted")));
     client.get(&at("/items")).await.assert_error(404, "context_not_found");

@@ -80,3 +80,34 @@ async fn a_long_conversation_costs_its_client_what_is_new_and_its_upstream_a_sta
     // All but the first can be; where the window is cut, one is not.
     assert!(kept.stable * 100 >= (TURNS - 1) * 95, "{} of {TURNS}", kept.stable);
 }
+
+#[tokio::test]
+async fn what_a_window_leaves_out_and_what_clients_do_not_send_is_counted() {
+    let model = upstream().await;
+    let gateway = serving(&[&model])
+        .set("models.demo.window_tokens", 300)
+        .set("contexts.window.answer_tokens", 0)
+        .start()
+        .await;
+    let (mut dropped, mut sent) = (0, 0.0);
+    while dropped == 0 {
+        let messages = json!([{"role": "user", "content": "word ".repeat(40)}]);
+        let body = json!({"model": "demo", "context": {"id": "c"}, "messages": messages});
+        let reply = gateway.client().post("/v1/chat/completions", &body).await;
+        dropped = reply.header("x-context-dropped").parse().expect("a number");
+        let conversation = model.last_request().json();
+        let messages = conversation.get("messages").and_then(serde_json::Value::as_array);
+        let kept = messages.expect("messages").iter().rev().skip(1);
+        sent += kept.map(|message| message.to_string().len() as f64).sum::<f64>();
+    }
+    let [bytes, tokens] =
+        ["bytes", "tokens"].map(|unit| format!("tollgate_context_dropped_{unit}_total"));
+    let (bytes, tokens) = (gateway.metric(&bytes).await, gateway.metric(&tokens).await);
+    assert!(bytes > 200.0 && tokens > 40.0 && tokens < bytes, "{bytes} bytes, {tokens} tokens");
+    assert_eq!(gateway.metric("tollgate_context_history_bytes_total").await, sent);
+    let body = json!({"model": "demo", "context": {"id": "c", "version": 99}, "messages": []});
+    let refused = gateway.client().post("/v1/chat/completions", &body).await;
+    refused.assert_error(409, "context_conflict");
+    let conflicts = r#"tollgate_errors_total{code="context_conflict"}"#;
+    gateway.until_metric(conflicts, |count| count == 1.0).await;
+}

@@ -35,7 +35,7 @@ async fn say(client: &Client, text: &str, merge: &Value) -> Reply {
 
 /// The messages that the model got last.
 fn sent(model: &Upstream) -> Value {
-    model.last_request().json()["messages"].clone()
+    model.last_request().json().get("messages").expect("messages").clone()
 }
 
 #[tokio::test]

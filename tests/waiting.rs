@@ -69,6 +69,7 @@ async fn higher_priorities_go_first_and_tenants_take_turns() {
         .set("models.demo.limits", json!({"in_flight": 1}))
         .set("waiting", long(10))
         .set("tiers.gold.priority", 10)
+        .set("tenants.acme", json!({}))
         .set("tenants.b", json!({}))
         .set("tenants.c.tier", "gold")
         .key("b", "b-key", &json!({"tenant": "b"}))

@@ -103,10 +103,8 @@ impl State {
             note(Wait::of(wait.flatten()), Rule::Tokens(index));
         }
         if rules.in_flight.is_some_and(|limit| self.in_flight >= limit) {
-            note(
-                if rules.in_flight == Some(0) { Wait::Never } else { Wait::Unknown },
-                Rule::InFlight,
-            );
+            let closed = rules.in_flight == Some(0);
+            note(if closed { Wait::Never } else { Wait::Unknown }, Rule::InFlight);
         }
         for (index, period, budget) in budgets(rules) {
             let Some(money) = self.money.get_mut(index) else { continue };

@@ -98,11 +98,14 @@ impl Contexts {
     /// Counts what the prompt has beyond the request's own messages, and what it lacks.
     fn tell(&self, messages: &[&Message], own: usize, view: &View) {
         let stored = messages.iter().zip(&view.kept).take(messages.len() - own);
-        let (mut bytes, mut dropped) = (0, 0);
+        let (mut bytes, mut dropped) = (0, (0, 0));
         for (message, kept) in stored {
             match kept {
                 true => bytes += message.text.len(),
-                false => dropped += u64::from(message.tokens),
+                false => {
+                    dropped.0 += message.text.len();
+                    dropped.1 += u64::from(message.tokens);
+                }
             }
         }
         self.metrics.contexts.prompt(bytes, dropped);

@@ -211,7 +211,8 @@ impl Contexts {
         self.keep_version(key, Some(&log), change, rules).await
     }
 
-    async fn keep_version(
+    /// Keeps a version behind those of the log. The caller holds the lease.
+    pub(super) async fn keep_version(
         &self,
         key: &Key,
         log: Option<&Log>,

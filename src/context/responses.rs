@@ -3,12 +3,14 @@
 //! Its id says which: `resp_CONTEXT_VERSION`. A request that names it as the one before goes on with
 //! that context; where later versions are there already, it begins another context with what was there
 //! then, so that every response stays as it was. The response itself is kept in the context's `data`,
-//! under `response`.
+//! under `response`; the ids of those that were deleted, under `deleted_responses`, since later responses
+//! still say what they built on.
 
 use bytes::Bytes;
 use serde_json::json;
 
 use super::ask::{self, Asked};
+use super::log::{Change, Entry, Log};
 use super::resource::Shown;
 use super::store::Key;
 use super::{Contexts, Rules};
@@ -91,6 +93,26 @@ pub(super) fn with_member(data: &str, name: &str, json: &str) -> Result<String> 
     String::from_utf8(text.to_vec()).map_err(|error| broken(error.to_string()))
 }
 
+/// The id and the text of the response in a context's `data`.
+fn own(data: &str) -> Option<(String, String)> {
+    let members = Members::parse(data.as_bytes()).ok()?;
+    let response = members.get("response")?;
+    let id = members.within(response).ok()?.get("id")?.string()?.into_owned();
+    Some((id, response.raw.to_owned()))
+}
+
+/// The ids of a context's responses that were deleted.
+fn deleted(data: &str) -> Vec<String> {
+    let members = Members::parse(data.as_bytes()).ok();
+    let list = members.as_ref().and_then(|members| members.get("deleted_responses"));
+    list.and_then(|list| serde_json::from_str(list.raw).ok()).unwrap_or_default()
+}
+
+/// Whether a response of this context was deleted.
+pub(super) fn is_deleted(log: &Log, id: &str) -> bool {
+    deleted(log.data()).iter().any(|deleted| deleted == id)
+}
+
 /// The response of that id is not there: never kept, deleted, another tenant's, or no longer kept.
 pub(super) fn not_found(id: &str) -> Error {
     let text = format!(
@@ -111,20 +133,17 @@ impl Contexts {
         let (id, version) = place(named).ok_or_else(absent)?;
         let log = self.read(&Key { tenant, id: id.clone() }).await?.ok_or_else(absent)?;
         let view = log.at(version, rules.versions_max).ok_or_else(absent)?;
-        let members = Members::parse(view.data.as_bytes()).map_err(|_| absent())?;
-        let response = members.get("response").ok_or_else(absent)?;
         // A later version that is no response still holds the last one.
-        let own = members.within(response).ok().and_then(|response| response.get("id")?.string());
-        if own.as_deref() != Some(named) {
-            return Err(absent());
-        }
-        Ok(Shown { id, version, body: response.raw.to_owned() })
+        let own = own(view.data).filter(|(own, _)| own == named && !is_deleted(&log, named));
+        let (_, body) = own.ok_or_else(absent)?;
+        Ok(Shown { id, version, body })
     }
 
-    /// Removes a response, with the chain of responses that it belongs to.
+    /// Removes a response. Others that went on from it stay, as they were answered, and so does the
+    /// conversation that it is part of; with the last response of a context the context goes.
     ///
     /// # Errors
-    /// Those of [`Self::response`], `ContextBusy`; `InvalidBody` where it is part of a conversation.
+    /// Those of [`Self::response`], `ContextBusy`, `ContextLimit`.
     pub async fn forget_response(
         &self,
         tenant: TenantId,
@@ -132,13 +151,31 @@ impl Contexts {
         rules: &Rules,
     ) -> Result<String> {
         let id = self.response(tenant.clone(), named, rules).await?.id;
-        if id.as_str().starts_with(CONVERSATION_PREFIX) {
-            let text = format!(
-                "The response is part of the conversation `{id}`: delete that, or items of it."
-            );
-            return Err(Error::new(Kind::InvalidBody, text).param("response_id"));
+        let key = Key { tenant, id };
+        let _lease = self.lease(&key, rules.turn_wait).await?;
+        let log = self.read(&key).await?.ok_or_else(|| not_found(named))?;
+        let mut deleted = deleted(log.data());
+        deleted.push(named.to_owned());
+        let all = log.versions(rules.versions_max);
+        let all: Vec<String> =
+            all.iter().map(|(entry, _)| self::id(&key.id, entry.version)).collect();
+        // What can no longer be named need not be remembered.
+        deleted.retain(|id| all.contains(id));
+        let is_left = |(entry, _): &(&Entry, usize)| {
+            let said = entry.change.data().and_then(|data| own(data));
+            said.is_some_and(|(id, _)| {
+                id == self::id(&key.id, entry.version) && !deleted.contains(&id)
+            })
+        };
+        let is_conversation = key.id.as_str().starts_with(CONVERSATION_PREFIX);
+        if is_conversation || log.versions(rules.versions_max).iter().any(is_left) {
+            let data = with_member(log.data(), "deleted_responses", &json!(deleted).to_string())?;
+            let change = Change::Append { messages: Vec::new(), data: Some(data.into()) };
+            self.keep_version(&key, Some(&log), change, rules).await?;
+        } else {
+            self.unfold(&key).await;
+            self.remove(&key).await?;
         }
-        self.delete(&Key { tenant, id }, None, rules).await?;
         Ok(json!({"id": named, "object": "response", "deleted": true}).to_string())
     }
 }

@@ -56,6 +56,10 @@ impl Contexts {
             let changed = changed(Document::empty, &asked.deltas, bounds(rules))?;
             return Ok(Start { key, lease, log, changed });
         };
+        let named = asked.after.map(|after| responses::id(&key.id, after));
+        if named.is_some_and(|named| responses::is_deleted(kept, &named)) {
+            return Err(absent());
+        }
         let Some(after) = asked.after.filter(|after| *after != base) else {
             let latest = || kept.latest().to_document();
             let changed = changed(latest, &asked.deltas, bounds(rules))?;

@@ -6,8 +6,11 @@
 //! seen by every node, expires like the other, and makes no version that a client did not ask for. It
 //! says which messages it stands for by a digest, so one that is outdated by a rollback is not used.
 
+mod patience;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use log::warn;
 use reqwest::Client;
@@ -16,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use self::patience::Patience;
 use super::log::{Change, Document, Entry};
 use super::message::Message;
 use super::store::{Keep, Key};
@@ -59,8 +63,14 @@ pub struct Wanted {
 /// Summaries on their way, and what they are asked for with.
 #[derive(Default)]
 pub struct Summaries {
-    under_way: Mutex<HashSet<Key>>,
+    asked: Mutex<AskedFor>,
     client: OnceLock<Client>,
+}
+
+#[derive(Default)]
+struct AskedFor {
+    under_way: HashSet<Key>,
+    failed: Patience,
 }
 
 /// What is kept with a summary.
@@ -103,18 +113,21 @@ impl Contexts {
         }))
     }
 
-    /// Has a summary made in the background, unless one of this context is under way.
+    /// Has a summary made in the background, unless one of this context is under way, or failed and is
+    /// to be waited for.
     pub fn fold_later(self: &Arc<Self>, key: Key, wanted: Wanted, keep: Keep) {
         {
-            let mut under_way = self.summaries.lock();
-            if under_way.len() >= UNDER_WAY_MAX || !under_way.insert(key.clone()) {
+            let mut asked = self.summaries.lock();
+            let is_full = asked.under_way.len() >= UNDER_WAY_MAX;
+            let is_early = !asked.failed.is_over(&key, Instant::now());
+            if is_full || is_early || !asked.under_way.insert(key.clone()) {
                 return;
             }
         }
         let contexts = self.clone();
         tokio::spawn(async move {
             let made = contexts.make(&key, &wanted, &keep).await;
-            contexts.summaries.lock().remove(&key);
+            contexts.summaries.over(&key, made.is_ok(), Instant::now());
             if let Err(why) = &made {
                 warn!("no summary of a context: {why}");
             }
@@ -151,6 +164,7 @@ impl Contexts {
 
     /// Removes the summary of a context that is removed. Where it cannot be, it expires.
     pub async fn unfold(&self, key: &Key) {
+        self.summaries.lock().failed.forget(key);
         let _removed = self.store.remove(&beside(key)).await;
     }
 }
@@ -188,9 +202,19 @@ impl Summaries {
         Ok(self.client.get_or_init(|| made))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Key>> {
+    /// One is no longer under way.
+    fn over(&self, key: &Key, is_made: bool, now: Instant) {
+        let mut asked = self.lock();
+        asked.under_way.remove(key);
+        match is_made {
+            true => asked.failed.forget(key),
+            false => asked.failed.failed(key, now),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, AskedFor> {
         // No code that can panic runs under the lock, so there is nothing broken to see.
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

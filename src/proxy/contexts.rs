@@ -181,7 +181,7 @@ impl Asking<'_> {
         let (tenant, action) = (caller.tenant.clone(), place.action);
         let given = || Format::of(headers)?.read(body, action);
         if action == Action::Create {
-            return Ok(made(contexts.create(tenant, &given()?, rules).await?));
+            return Ok(made(contexts.create(tenant, &given()?, rules).await?, headers));
         }
         let key = Key { tenant, id: ask::id(&place.id, "id")? };
         let expected = expected(headers)?;
@@ -197,11 +197,10 @@ impl Asking<'_> {
             Action::Versions => contexts.versions(&key, rules).await?,
             Action::Rollback => contexts.rollback(&key, expected, &given()?, rules).await?,
             Action::Fork | Action::Create => {
-                return Ok(made(contexts.fork(&key, &given()?, rules).await?));
+                return Ok(made(contexts.fork(&key, &given()?, rules).await?, headers));
             }
         };
-        let etag = (ETAG, etag(shown.version));
-        Ok(answer(200, [etag], shown.body))
+        Ok(answer(200, [(ETAG, etag(shown.version, headers))], shown.body))
     }
 }
 
@@ -218,9 +217,7 @@ fn spoken(reply: Reply, headers: &HeaderMap, action: Action) -> Result<Reply> {
         reply.body = format.write(json, action)?.into();
         reply.headers.push((CONTENT_TYPE, HeaderValue::from_static(format.name())));
     }
-    let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    let coding = Coding::accepted(format::weighed(accepted.unwrap_or_default()));
-    if let Some(coding) = coding.filter(|_| reply.body.len() >= CODED_BYTES_MIN) {
+    if let Some(coding) = coding(headers).filter(|_| reply.body.len() >= CODED_BYTES_MIN) {
         let text = "The gateway failed; the request id names the case in its log.";
         let failed = |why| Error::new(Kind::Internal, text).because(why);
         reply.body = coding.encode(&reply.body).map_err(failed)?.into();
@@ -265,17 +262,17 @@ pub fn protocol(active: &Active) -> Reply {
     answer(200, [], body.to_string())
 }
 
-fn made(shown: Shown) -> Reply {
+fn made(shown: Shown, headers: &HeaderMap) -> Reply {
     let location = HeaderValue::from_str(&format!("/v1/contexts/{}", shown.id));
     let location = location.ok().map(|location| (LOCATION, location));
-    let headers = [(ETAG, etag(shown.version))].into_iter().chain(location);
+    let headers = [(ETAG, etag(shown.version, headers))].into_iter().chain(location);
     answer(201, headers, shown.body)
 }
 
 /// A context, or that the client has it already (RFC 9110, section 13.1.2).
 fn read(shown: Shown, headers: &HeaderMap) -> Reply {
-    let etag = etag(shown.version);
-    let known = headers.get(IF_NONE_MATCH).is_some_and(|known| *known == etag);
+    let etag = etag(shown.version, headers);
+    let known = headers.get_all(IF_NONE_MATCH).iter().any(|known| names(known, &etag));
     match known {
         true => answer(304, [(ETAG, etag)], String::new()),
         false => answer(200, [(ETAG, etag)], shown.body),
@@ -292,19 +289,41 @@ fn answer(
     Reply { status, headers, ..Reply::ok(Bytes::from(body)) }
 }
 
-fn etag(version: Version) -> HeaderValue {
-    let text = HeaderValue::from_str(&format!("\"{version}\""));
-    text.unwrap_or(HeaderValue::from_static("\"\""))
+/// The tag of a version as this client gets it: another format, or another coding, is another
+/// representation and has a tag of its own (RFC 9110, section 8.8.3).
+fn etag(version: Version, headers: &HeaderMap) -> HeaderValue {
+    let format = match Format::accepted(headers) {
+        Format::Json => "",
+        Format::MessagePack => "-msgpack",
+        Format::Protobuf => "-protobuf",
+    };
+    let coding = coding(headers).map(|coding| format!("-{}", coding.name()));
+    let text = format!("\"{version}{format}{}\"", coding.unwrap_or_default());
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-/// The version that `If-Match` names; `*` is any.
+/// The coding that the client wants.
+fn coding(headers: &HeaderMap) -> Option<Coding> {
+    let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    Coding::accepted(format::weighed(accepted.unwrap_or_default()))
+}
+
+/// Whether a list of tags has this one; what is weak counts too (RFC 9110, section 13.1.2).
+fn names(list: &HeaderValue, etag: &HeaderValue) -> bool {
+    let tags = list.to_str().unwrap_or_default().split(',').map(str::trim);
+    let mut tags = tags.map(|tag| tag.strip_prefix("W/").unwrap_or(tag));
+    tags.any(|tag| tag == "*" || tag.as_bytes() == etag.as_bytes())
+}
+
+/// The version that `If-Match` names, whatever representation had the tag; `*` is any.
 fn expected(headers: &HeaderMap) -> Result<Option<Version>> {
     let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     if text == "*" {
         return Ok(None);
     }
-    let number = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let tag = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let number = tag.map(|tag| tag.split_once('-').map_or(tag, |(number, _)| number));
     let version = number.and_then(|number| number.parse().ok()).map(Version);
     version.map(Some).ok_or_else(|| {
         let text = "`If-Match` must be an `ETag` of the context, such as `\"7\"`.";

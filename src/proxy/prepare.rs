@@ -25,11 +25,14 @@ use crate::config::snapshot::{Balance, HashOn, Key};
 use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
 use crate::dialect::{capabilities, models};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::request::{Draft, Request, Rewriting, assumed};
 use crate::route::{self, Route};
 use crate::state::{Active, State};
 use crate::upstream::{Pool, Tried};
+
+/// A compressed body of at most so many bytes is unpacked on the worker that read it: a moment's work.
+const UNPACKED_AT_ONCE_MAX: usize = 128 << 10;
 
 /// What follows.
 pub enum Next {
@@ -95,9 +98,9 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let mut bill = open_bill(state, open).await?;
     let request = draft.rewrite(&rewriting)?;
     let hash = hash(&pool, &request, (&caller, turn.as_deref()), header);
-    if let Some(waiting) = &active.snapshot.terms.waiting {
+    if bill.refused.is_some() {
         let deadline = ctx.started + pool.model.timeouts.total;
-        let room = waiting::for_room(&mut bill, (waiting, &caller), session, deadline);
+        let room = waiting::for_room(&mut bill, (&active, &caller), session, deadline);
         Box::pin(room).await?;
     }
     let exchange = Exchange { turn, losses, ..exchange((pool, bill), request, hash, ctx) };
@@ -209,8 +212,25 @@ pub async fn read_body(session: &mut Session, active: &Active) -> Result<Bytes> 
     let body = body::read(session, limits).await?;
     match coding {
         None => Ok(body),
-        Some(coding) => coding.decode(&body, bytes_max),
+        Some(coding) => unpacked(coding, body, bytes_max).await,
     }
+}
+
+/// The body itself. What is large is unpacked beside the workers: a megabyte takes milliseconds, in which
+/// a worker would answer nobody; and few bytes may stand for many.
+async fn unpacked(coding: Coding, body: Bytes, bytes_max: usize) -> Result<Bytes> {
+    let at_once = UNPACKED_AT_ONCE_MAX.min(bytes_max);
+    if body.len() <= at_once {
+        match coding.decode(&body, at_once) {
+            Err(error) if error.kind == Kind::BodyTooLarge && at_once < bytes_max => {}
+            done => return done,
+        }
+    }
+    let decoding = move || coding.decode(&body, bytes_max);
+    tokio::task::spawn_blocking(decoding).await.unwrap_or_else(|error| {
+        let text = "The gateway failed; the request id names the case in its log.";
+        Err(Error::new(Kind::Internal, text).because(error.to_string()))
+    })
 }
 
 fn rewriting<'a>(

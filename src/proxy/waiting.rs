@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use super::bill::Bill;
 use crate::admission::{Patience, Permit, Refused};
 use crate::config::snapshot::Key;
-use crate::config::snapshot::terms::Waiting;
 use crate::error::{Error, Kind, Result};
+use crate::state::Active;
 
 /// Waits until a bill's request has room, as long as the configuration and its own time allow.
 ///
@@ -15,11 +15,12 @@ use crate::error::{Error, Kind, Result};
 /// What refuses it in the end, and `ClientGone`.
 pub async fn for_room(
     bill: &mut Bill,
-    (waiting, caller): (&Waiting, &Key),
+    (active, caller): (&Active, &Key),
     session: &mut Session,
     deadline: Instant,
 ) -> Result<()> {
-    let Some(refused) = bill.refused.take() else { return Ok(()) };
+    let waiting = active.snapshot.terms.waiting.as_ref();
+    let (Some(refused), Some(waiting)) = (bill.refused.take(), waiting) else { return Ok(()) };
     let patience = Patience {
         until: deadline.min(Instant::now() + waiting.wait_max),
         queue_max: waiting.queue_max,

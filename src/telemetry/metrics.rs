@@ -393,7 +393,7 @@ impl TargetMetrics {
         cells.charges.add(1, u64::from(source == Some(UsageSource::Estimated)));
         let Some(tokens) = record.tokens else { return };
         let TokenUsage { input, cache_read, cache_write, output, reasoning } = tokens;
-        let counts = [input, cache_read, cache_write, output, reasoning];
-        counts.into_iter().enumerate().for_each(|(slot, count)| cells.tokens.add(slot, count));
+        let classes = [input, cache_read, cache_write, output, reasoning];
+        classes.into_iter().enumerate().for_each(|(slot, count)| cells.tokens.add(slot, count));
     }
 }

@@ -82,6 +82,68 @@ proptest! {
         let whole: String = texts.iter().map(|text| &**text).collect();
         prop_assert_eq!(streamed(&texts, to), whole);
     }
+
+    #[test]
+    fn an_event_like_the_last_one_means_what_its_reader_reads(
+        texts in prop::collection::vec(words(), 2..8),
+        form in 0..FORMS.len(),
+        to in dialect(),
+    ) {
+        // With a space that comes and goes no event looks like the one before it, so all of them are read.
+        prop_assert_eq!(told(&texts, form, to, false), told(&texts, form, to, true));
+    }
+}
+
+/// A delta of text in each dialect: what comes before its text and behind it, and what begins the stream.
+const FORMS: [(Dialect, &str, &str, &str); 7] = [
+    (Dialect::Chat, "{}", r#"{"choices":[{"delta":{"content":"#, "}}]}"),
+    (
+        Dialect::Chat,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f"}}]}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"#,
+        "}}]}}]}",
+    ),
+    (
+        Dialect::Anthropic,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking"}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"#,
+        "}}",
+    ),
+    (
+        Dialect::Anthropic,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","input":{"a":1}}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"#,
+        "}}",
+    ),
+    (Dialect::Gemini, "{}", r#"{"candidates":[{"content":{"parts":[{"text":"#, "}]}}]}"),
+    (
+        Dialect::Responses,
+        r#"{"type":"response.created"}"#,
+        r#"{"type":"response.output_text.delta","delta":"#,
+        "}",
+    ),
+    (
+        Dialect::Bedrock,
+        r#"{"messageStart":{"role":"assistant"}}"#,
+        r#"{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"text":"#,
+        "}}}",
+    ),
+];
+
+/// What a client gets for a stream of these texts, whose events may have a space that comes and goes.
+fn told(texts: &[Text<'_>], form: usize, to: Dialect, spaced: bool) -> String {
+    let Some((from, start, before, after)) = FORMS.get(form) else { return String::new() };
+    let options = StreamOptions { reply: REPLY, include_usage: true, framing: Framing::Sse };
+    let mut translator = StreamTranslator::new(*from, to, &options);
+    let mut out = Vec::new();
+    translator.event(start.as_bytes(), &mut out);
+    for (place, text) in texts.iter().enumerate() {
+        let space = if spaced && place % 2 == 0 { " " } else { "" };
+        let text = serde_json::Value::from(&**text);
+        translator.event(format!("{space}{before}{text}{after}").as_bytes(), &mut out);
+    }
+    translator.finish(&mut out);
+    String::from_utf8(out).expect("UTF-8")
 }
 
 /// Whether this is JSON by its grammar. Escapes of half a character are, and pass through as they came.

@@ -32,6 +32,7 @@ pub mod gateway;
 pub mod metrics;
 pub mod operator;
 pub mod port;
+pub mod redis;
 pub mod reply;
 pub mod tls;
 pub mod tools;

@@ -8,9 +8,7 @@ use crate::config::snapshot::valkey::Quotas;
 use crate::config::spot::Spot;
 use crate::types::Secret;
 use crate::valkey::Settings;
-
-/// How an address of Valkey begins.
-const SCHEMES: [&str; 5] = ["redis", "rediss", "valkey", "valkeys", "redis+unix"];
+use crate::valkey::address::Address;
 
 /// Reads the `valkey` part.
 pub(super) fn valkey(
@@ -62,9 +60,10 @@ pub(super) fn quotas(raw: &raw::Quotas, spot: &Spot<'_>) -> Quotas {
 /// An address of Valkey.
 fn url(raw: &SecretRef, spot: &Spot<'_>, around: &Surroundings<'_>) -> Secret {
     let url = secret::secret(raw, spot, around).unwrap_or_else(|| String::new().into());
-    let scheme = url.expose().split(':').next().unwrap_or_default();
-    if !url.expose().is_empty() && !SCHEMES.contains(&scheme) {
-        spot.refuse("is no address of Valkey, such as `redis://127.0.0.1:6379/0`");
+    if !url.expose().is_empty()
+        && let Err(why) = Address::parse(url.expose())
+    {
+        spot.refuse(why);
     }
     url
 }

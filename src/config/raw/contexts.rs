@@ -56,7 +56,7 @@ pub struct ContextStore {
     /// On disk: milliseconds after which what was written survives a power cut. It survives the end of the process at once. Default 10.
     #[schemars(extend("x-upgrade" = true))]
     pub sync_ms: Option<u64>,
-    /// In Valkey or Redis, for several gateways: `redis://host:6379/0`, `rediss://` for TLS, with user and password where they are needed.
+    /// In Valkey or Redis, for several gateways: `redis://host:6379/0`, `rediss://` for TLS, `redis+sentinel://host:26379,host:26379/service` or `redis+cluster://host:6379,host:6379`, with user and password where they are needed.
     #[schemars(extend("x-upgrade" = true))]
     pub url: Option<SecretRef>,
     /// In Valkey: what every key begins with. Default tollgate.

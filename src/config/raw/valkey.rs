@@ -9,7 +9,7 @@ use super::SecretRef;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Valkey {
-    /// `redis://host:6379/0`, `rediss://` for TLS, with user and password where they are needed.
+    /// `redis://host:6379/0`, `rediss://` for TLS, `redis+sentinel://host:26379,host:26379/service` or `redis+cluster://host:6379,host:6379`, with user and password where they are needed.
     #[schemars(extend("x-upgrade" = true))]
     pub url: Option<SecretRef>,
     /// What every key begins with. Default tollgate.

@@ -3,6 +3,7 @@
 mod jwt;
 mod process;
 mod routes;
+mod templates;
 
 use super::messages;
 

@@ -12,14 +12,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, RedisError, Script};
 
 use self::lease::Held;
 use super::{Failure, Keep, Key, Lease, Limit, Stock, Store};
 use crate::context::log::{Entry, Log};
 use crate::types::{TenantId, Version};
-use crate::valkey;
+use crate::valkey::{self, Connection};
 
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("valkey/append.lua")));
 static ACCOUNT: LazyLock<Script> =
@@ -51,7 +50,7 @@ impl Valkey {
         Ok(Self { server: valkey::Valkey::new(settings)?, lease })
     }
 
-    fn connection(&self) -> Result<ConnectionManager, Failure> {
+    fn connection(&self) -> Result<Connection, Failure> {
         self.server.connection().map_err(failed)
     }
 

@@ -13,7 +13,7 @@ use crate::dialect::ir::answer::Finish;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Feature, Losses};
 use crate::dialect::ir::stream::{Block, Delta, Event, Held};
-use crate::dialect::ir::wire::{Text, append_json};
+use crate::dialect::ir::wire::{Text, append_json, append_number, append_text};
 use crate::dialect::ir::{Dialect, Reply};
 use crate::types::TokenUsage;
 
@@ -158,9 +158,13 @@ impl Writer {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         let part = match (self.open.get_mut(&key), delta) {
-            (Some(Open::Text), Delta::Text(text)) => text_part(text.view()),
+            (Some(Open::Text), Delta::Text(text)) => {
+                self.text(key.0, text, b"}]},\"index\":", out);
+                return Ok(());
+            }
             (Some(Open::Thinking), Delta::Text(text)) => {
-                Part { thought: Some(true), ..text_part(text.view()) }
+                self.text(key.0, text, b",\"thought\":true}]},\"index\":", out);
+                return Ok(());
             }
             (Some(Open::Call(call)), Delta::Text(text)) => {
                 call.arguments.push(text);
@@ -209,6 +213,24 @@ impl Writer {
             };
             self.part(key.0, part, out);
         }
+    }
+
+    /// An answer of one text: nearly every answer is one, so it is written without a serializer. `behind` is
+    /// what its part and its candidate say behind the text.
+    fn text(&mut self, index: u32, text: &str, behind: &[u8], out: &mut Vec<u8>) {
+        self.begin(out);
+        out.extend_from_slice(
+            b"{\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":",
+        );
+        append_text(out, text);
+        out.extend_from_slice(behind);
+        append_number(out, index);
+        out.extend_from_slice(b"}],\"modelVersion\":");
+        append_text(out, &self.model);
+        out.extend_from_slice(b",\"responseId\":");
+        append_text(out, &self.id);
+        out.push(b'}');
+        self.separate(out);
     }
 
     fn part(&mut self, index: u32, part: Part<'_>, out: &mut Vec<u8>) {

@@ -4,7 +4,7 @@ use super::answer::{call_item, message_item, reasoning_item, refusal_part, text_
 use super::event::{Message, Nothing};
 use super::wire::{Annotation, Item, Part};
 use crate::dialect::ir::stream::Held;
-use crate::dialect::ir::wire::{Json, Text, to_raw};
+use crate::dialect::ir::wire::{Json, Text, append_number, append_text, to_raw};
 use crate::dialect::ir::{Call, Dialect, Signature};
 
 /// An open block: an item that is not yet done.
@@ -50,6 +50,27 @@ impl Open {
         };
         let (item_id, output_index) = (Some(&*self.id), Some(self.index));
         Message { item_id, output_index, content_index, summary_index, ..Message::default() }
+    }
+
+    /// Appends the event of a piece of text: nearly every event is one, so it is written without a serializer.
+    pub fn append_delta(&self, sequence: u64, text: &str, out: &mut Vec<u8>) {
+        let name = self.delta_name();
+        for piece in ["event: ", name, "\ndata: {\"type\":\"", name, "\",\"sequence_number\":"] {
+            out.extend_from_slice(piece.as_bytes());
+        }
+        append_number(out, sequence);
+        out.extend_from_slice(b",\"output_index\":");
+        append_number(out, self.index);
+        out.extend_from_slice(b",\"item_id\":");
+        append_text(out, &self.id);
+        out.extend_from_slice(match self.kind {
+            Kind::Text => b",\"content_index\":0,\"logprobs\":[],\"delta\":".as_slice(),
+            Kind::Refusal => b",\"content_index\":0,\"delta\":",
+            Kind::Thinking => b",\"summary_index\":0,\"delta\":",
+            Kind::Call { .. } => b",\"delta\":",
+        });
+        append_text(out, text);
+        out.extend_from_slice(b"}\n\n");
     }
 
     /// The one part of a message or of a thought, as far as it is known.

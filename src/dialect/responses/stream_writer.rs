@@ -184,19 +184,12 @@ impl Writer {
         losses: &mut Losses,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
+        if let Delta::Text(text) = delta {
+            return self.text(block, text, out);
+        }
         let Some(mut open) = self.open.remove(&block) else { return Ok(()) };
         match delta {
-            Delta::Text(text) => {
-                self.hold(text.len())?;
-                if open.text.text().is_empty() && matches!(open.kind, Kind::Thinking) {
-                    let part = Some(open.part());
-                    let message = Message { part, ..open.place() };
-                    self.tell("response.reasoning_summary_part.added", message, out);
-                }
-                open.text.push(text);
-                let (delta, logprobs) = (Some(&**text), open.logprobs());
-                self.tell(open.delta_name(), Message { delta, logprobs, ..open.place() }, out);
-            }
+            Delta::Text(_) => {}
             Delta::Signature(signature) => {
                 self.hold(signature.data.len())?;
                 open.signature = Some(owned(signature));
@@ -216,6 +209,24 @@ impl Writer {
             }
         }
         self.open.insert(block, open);
+        Ok(())
+    }
+
+    fn text(&mut self, block: u32, text: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if self.open.contains_key(&block) {
+            self.hold(text.len())?;
+        }
+        let sequence = &mut self.sequence;
+        let Some(open) = self.open.get_mut(&block) else { return Ok(()) };
+        if open.text.text().is_empty() && matches!(open.kind, Kind::Thinking) {
+            let part = Some(open.part());
+            let r#type = "response.reasoning_summary_part.added";
+            Message { r#type, sequence_number: *sequence, part, ..open.place() }.append(out);
+            *sequence += 1;
+        }
+        open.text.push(text);
+        open.append_delta(*sequence, text, out);
+        *sequence += 1;
         Ok(())
     }
 

@@ -58,6 +58,7 @@ struct Cells {
     versions: Counts<1>,
     summaries: Counts<{ SUMMARIES.len() }>,
     history_bytes: Counts<1>,
+    dropped_bytes: Counts<1>,
     dropped_tokens: Counts<1>,
     wait: Histogram,
     read: Histogram,
@@ -91,9 +92,10 @@ impl ContextMetrics {
     }
 
     /// Counts what a turn put before the client's own messages, and what the window left out.
-    pub fn prompt(&self, history_bytes: usize, dropped_tokens: u64) {
+    pub fn prompt(&self, history_bytes: usize, (dropped_bytes, dropped_tokens): (usize, u64)) {
         let cells = self.shards.mine();
         cells.history_bytes.add(0, history_bytes as u64);
+        cells.dropped_bytes.add(0, dropped_bytes as u64);
         cells.dropped_tokens.add(0, dropped_tokens);
     }
 
@@ -164,6 +166,11 @@ impl ContextMetrics {
                 "tollgate_context_history_bytes_total",
                 "Bytes of kept messages put into prompts, which clients did not send.",
                 total(|cells| &cells.history_bytes),
+            ),
+            (
+                "tollgate_context_dropped_bytes_total",
+                "Bytes of kept messages that the window left out of prompts.",
+                total(|cells| &cells.dropped_bytes),
             ),
             (
                 "tollgate_context_dropped_tokens_total",

@@ -350,26 +350,6 @@ fn rewrites() {
             "5:34: models[\"gpt-4.1\"].rewrite.prompt[0].content: must not be empty",
         ),
         (
-            "rewrite: {prompt: [{}]}",
-            "5:24: models[\"gpt-4.1\"].rewrite.prompt[0]: must have either `content` or `template`",
-        ),
-        (
-            "rewrite: {prompt: [{content: a, template: a}]}",
-            "5:24: models[\"gpt-4.1\"].rewrite.prompt[0]: must have either `content` or `template`",
-        ),
-        (
-            "rewrite: {prompt: [{template: ' '}]}",
-            "5:35: models[\"gpt-4.1\"].rewrite.prompt[0].template: must not be empty",
-        ),
-        (
-            "rewrite: {prompt: [{template: '{% if data.x %}'}]}",
-            "5:35: models[\"gpt-4.1\"].rewrite.prompt[0].template: syntax error: unexpected end of input, expected end of block (line 1 of the template)",
-        ),
-        (
-            "rewrite: {prompt: [{template: '{{ dat.x }}'}]}",
-            "5:35: models[\"gpt-4.1\"].rewrite.prompt[0].template: no variable `dat`: did you mean `data`? There are `data`, `model`, `tenant`",
-        ),
-        (
             "rewrite: {prompt: [{content: 'for {{tenent}}'}]}",
             "5:34: models[\"gpt-4.1\"].rewrite.prompt[0].content: no variable `tenent`: did you mean `tenant`? There are `tenant`, `key`, `model`, `date`, `header.NAME`",
         ),

@@ -3,13 +3,12 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use redis::aio::ConnectionManager;
-use redis::{ExistenceCheck, Script, SetExpiry, SetOptions};
+use redis::{AsyncCommands, ExistenceCheck, Script, SetExpiry, SetOptions};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::{Failure, Lease, failed};
-use redis::AsyncCommands;
+use crate::valkey::Connection;
 
 /// The first pause before a lease that another node holds is asked for again …
 const PAUSE_MIN: Duration = Duration::from_millis(2);
@@ -33,7 +32,7 @@ static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
 
 /// A lease of this process; given back when dropped.
 pub struct Held {
-    connection: ConnectionManager,
+    connection: Connection,
     key: String,
     token: String,
     renewing: AbortHandle,
@@ -46,7 +45,7 @@ impl Held {
     /// # Errors
     /// `Busy`, `Unavailable`.
     pub async fn take(
-        mut connection: ConnectionManager,
+        mut connection: Connection,
         key: String,
         time: Duration,
         wait: Duration,
@@ -76,7 +75,7 @@ impl Held {
 }
 
 /// Renews a lease until it is lost, or this is aborted.
-async fn renew(mut connection: ConnectionManager, key: String, token: String, time: Duration) {
+async fn renew(mut connection: Connection, key: String, token: String, time: Duration) {
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     loop {
         tokio::time::sleep(time / 3).await;
