@@ -41,7 +41,7 @@ pub struct Valkey {
 enum Way {
     One(Client),
     Master(Master),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 impl Valkey {
@@ -62,7 +62,7 @@ impl Valkey {
                 // Also for all attempts of one command, at several nodes, together.
                 let timeout = Some(settings.timeout);
                 let builder = ClusterClientBuilder::new(urls).overall_response_timeout(timeout);
-                Way::Cluster(builder.build()?)
+                Way::Cluster(Box::new(builder.build()?))
             }
         };
         Ok(Self { way, settings, connection: OnceLock::new() })

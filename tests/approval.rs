@@ -1,5 +1,7 @@
 //! Models that a tenant may use once that was approved: how it asks, who decides, and what holds from then on.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::client::Client;

@@ -31,6 +31,7 @@ use crate::dialect::turns;
 use crate::error::{Error, Kind, Result};
 use crate::request::prompt::Prompts;
 use crate::request::{Draft, Rewriting};
+use crate::route::Route;
 use crate::route::contexts::{Action, Place};
 use crate::state::{Active, State};
 use crate::types::{Operation, Version};
@@ -226,14 +227,23 @@ fn spoken(reply: Reply, headers: &HeaderMap, action: Action) -> Result<Reply> {
     Ok(reply)
 }
 
-/// The messages of Protocol Buffers, for everybody.
-pub fn proto() -> Reply {
+/// What needs no key: what of the protocol is spoken, and its messages.
+pub fn for_everybody(route: &Route<'_>, active: &Active) -> Option<Reply> {
+    match route {
+        Route::Protocol => Some(protocol(active)),
+        Route::Proto => Some(proto()),
+        _ => None,
+    }
+}
+
+/// The messages of Protocol Buffers.
+fn proto() -> Reply {
     let kind = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     answer(200, [kind], format::PROTO.to_owned())
 }
 
 /// What of the protocol is spoken here.
-pub fn protocol(active: &Active) -> Reply {
+fn protocol(active: &Active) -> Reply {
     let rules = &active.snapshot.contexts;
     let strategies = match rules.window.summary {
         Some(_) => &["oldest_turns", "summarize", "none"][..],

@@ -50,10 +50,8 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     let (active, now) = (state.active(), Utc::now());
     keep_alive(state, &active, session);
     let route = find_route(session.req_header(), ctx)?;
-    match route {
-        Route::Protocol => return Ok(Next::Reply(contexts::protocol(&active))),
-        Route::Proto => return Ok(Next::Reply(contexts::proto())),
-        _ => {}
+    if let Some(reply) = contexts::for_everybody(&route, &active) {
+        return Ok(Next::Reply(reply));
     }
     let caller = authenticate(session.req_header(), &active, ctx, now)?;
     let call = match route {

@@ -108,7 +108,7 @@ fn shape() {
         ),
         (
             "\"a\\nb\": {}",
-            "12:1: [\"a\\nb\"]: no such key: there are `access_log`, `contexts`, `jwt`, `keys`, `models`, `prices`, `providers`, `quotas`, `reload`, `retry`, `server`, `state`, `tenants`, `tiers`, `timeouts`, `usage` and 2 more",
+            "12:1: [\"a\\nb\"]: no such key: there are `access_log`, `contexts`, `jwt`, `keys`, `models`, `prices`, `providers`, `quotas`, `reload`, `retry`, `server`, `state`, `tenants`, `tiers`, `timeouts`, `usage`, `valkey`, `waiting`",
         ),
         ("reload: {watch: yes}", "12:17: reload.watch: must be true or false, not the text `yes`"),
         (
