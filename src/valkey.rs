@@ -39,7 +39,7 @@ pub struct Valkey {
 
 /// How it is reached.
 enum Way {
-    One(Client),
+    One(Box<Client>),
     Master(Master),
     Cluster(Box<ClusterClient>),
 }
@@ -53,7 +53,7 @@ impl Valkey {
         let address = Address::parse(settings.url.expose());
         let address = address.map_err(|why| (redis::ErrorKind::InvalidClientConfig, why))?;
         let way = match address {
-            Address::One(url) => Way::One(Client::open(url)?),
+            Address::One(url) => Way::One(Box::new(Client::open(url)?)),
             Address::Sentinels { urls, service, server } => {
                 let client = sentinels(urls, &service, &server)?;
                 Way::Master(Master::new(client, settings.timeout))
@@ -83,7 +83,7 @@ impl Valkey {
                     .set_number_of_retries(1)
                     .set_connection_timeout(Some(timeout))
                     .set_response_timeout(Some(timeout));
-                let made = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+                let made = ConnectionManager::new_lazy_with_config(Client::clone(client), config)?;
                 Connection::One(made)
             }
             Way::Master(master) => Connection::Master(master.clone()),

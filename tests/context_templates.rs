@@ -1,6 +1,6 @@
 //! Prompts that are made of a context's data: facts come from the client, prose from the configuration.
 
-#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
 use support::client::{Client, chat};
