@@ -63,7 +63,8 @@ fn admission(c: &mut Criterion) {
                 let now = Utc::now();
                 let estimate = Estimate { prompt: 200, answer: 100, guessed: false };
                 let demand = Demand { estimate, cost: 500, began: Periods::of(now) };
-                let permit = applying.admit(demand, now).unwrap_or_else(|e| panic!("{e}"));
+                let permit =
+                    applying.admit(demand, now).unwrap_or_else(|e| panic!("{}", e.error()));
                 permit.settle(Used { tokens: 250, cost: 400, answer: Some(90) });
             });
         });
