@@ -39,17 +39,25 @@ impl Frames {
         let broken = || Fault::new(502, "the model's provider sent a broken frame");
         match self.decoder.decode_frame(&mut self.pending) {
             Ok(DecodedFrame::Complete(message)) => {
-                self.event.clear();
-                self.event.shrink_to(EVENT_BYTES_KEPT);
+                self.forget_event();
                 render(&message, &mut self.event).ok_or_else(broken)?;
                 Ok(Some(&self.event))
             }
             Ok(DecodedFrame::Incomplete) if self.pending.len() > FRAME_BYTES_MAX => {
                 Err(Fault::new(502, "the model's provider sent too long an event"))
             }
-            Ok(DecodedFrame::Incomplete) => Ok(None),
+            Ok(DecodedFrame::Incomplete) => {
+                self.forget_event();
+                Ok(None)
+            }
             Err(_) => Err(broken()),
         }
+    }
+
+    /// Keeps room for a usual event, not for a long one.
+    fn forget_event(&mut self) {
+        self.event.clear();
+        self.event.shrink_to(EVENT_BYTES_KEPT);
     }
 }
 
