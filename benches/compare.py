@@ -235,7 +235,9 @@ def main():
                     able = taking_part(scenario, started, starting.within(own))
                     idle = {peer.name: peer.resident_bytes() for peer in able}
                     samples = rounds(bench, args, scenario, able)
-                report.add(scenario, samples, idle)
+                # Not all of them can be asked for everything.
+                if able:
+                    report.add(scenario, samples, idle)
         rates = report.rates(f"chat, 600 bytes ({CONNECTIONS} connections)")
         for peer in started[1:]:
             if peer.name in rates:

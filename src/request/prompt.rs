@@ -38,14 +38,12 @@ impl<'a> Prompts<'a> {
     /// `PromptTemplate` where a template cannot be made of this data.
     pub fn make(rewriting: &Rewriting<'a>, data: Option<&str>) -> Result<Self> {
         let (caller, model) = (rewriting.caller, rewriting.model);
-        let tenant = || format!("the tenant `{}`", caller.tenant);
-        let of_tenant =
-            texts(&caller.prompt, rewriting, data).map_err(|why| failed(tenant(), &why));
-        let alias = || format!("the model `{}`", model.alias);
-        let own = &model.rewrite.prompt;
-        let own = texts(own, rewriting, data).map_err(|why| failed(alias(), &why));
-        let mut said = of_tenant?;
-        said.extend(own?);
+        let mut said = texts(&caller.prompt, rewriting, data)
+            .map_err(|why| failed(&format!("the tenant `{}`", caller.tenant), &why))?;
+        said.extend(
+            texts(&model.rewrite.prompt, rewriting, data)
+                .map_err(|why| failed(&format!("the model `{}`", model.alias), &why))?,
+        );
         Ok(Self(said))
     }
 
@@ -177,7 +175,7 @@ fn fill(
     Ok(())
 }
 
-fn failed(whose: String, why: &str) -> Error {
+fn failed(whose: &str, why: &str) -> Error {
     let text = format!(
         "A prompt of {whose} cannot be made of the context's data: {why}. A turn may bring data by \
          `context.merge` or `context.delta`."
