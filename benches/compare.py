@@ -87,6 +87,10 @@ def scenarios(folder):
                  only=OURS, variants=(peers.MANY,)),
         Scenario("chat, 600 bytes, more threads", [*chat, "--tokens", "20"],
                  only=OURS, variants=(peers.MORE_THREADS,)),
+        Scenario("chat, 600 bytes, without limits, budgets and prices", [*chat, "--tokens", "20"],
+                 only=("tollgate", peers.STOCK), variants=(peers.NO_QUOTA,)),
+        Scenario("chat, 600 bytes, asked for by 100 of 1,000 keys", [*chat, *turning_keys(folder)],
+                 only=(), variants=(peers.KEYS, peers.KEYS_LIMITED)),
     ]
 
 
@@ -104,6 +108,12 @@ def turns(folder):
     return mix(folder / "turns.yaml", [{"name": "turn", "body": {
         "model": "chat", "max_tokens": 20, "context": {"id": f"c{number}"}, "messages": new}}
         for number in range(CONTEXTS)])
+
+
+def turning_keys(folder):
+    """A chat of each of the keys that take turns."""
+    return mix(folder / "keys.yaml", [{"name": f"key {number}", "tokens": 20, "key_env": f"KEY_{number}"}
+                                      for number in range(len(peers.TURNS))])
 
 
 def mix(file, entries):
@@ -129,6 +139,8 @@ class Bench:
     def __init__(self, args, folder):
         self.args, self.file = args, folder / "figures.json"
         self.command = ["taskset", "-c", args.load_cores, str(args.load), "bench"]
+        self.keys = {"TOLLGATE_KEY": peers.KEY,
+                     **{f"KEY_{number}": key for number, key in enumerate(peers.TURNS)}}
         self.flags = ["--model", "chat", "--quiet", "--json", str(self.file),
                       "--threads", str(args.load_threads)]
 
@@ -137,7 +149,7 @@ class Bench:
         pids = [flag for pid in pids for flag in ("--pid", str(pid))]
         said = subprocess.run([*self.command, url, *self.flags, *flags, *pids],
                               capture_output=True, text=True,
-                              env={**os.environ, "TOLLGATE_KEY": peers.KEY})
+                              env={**os.environ, **self.keys})
         if said.returncode:
             sys.exit(f"the load on {url} failed:\n{said.stdout}{said.stderr}")
         step = json.loads(self.file.read_text())["steps"][0]

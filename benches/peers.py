@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import pathlib
 import re
 import shutil
@@ -123,7 +124,8 @@ def tollgate(starting, name="tollgate", binary=None, **changes):
     text = (pathlib.Path(__file__).parent / "bench.yaml").read_text()
     values = {"PORT": place["port"], "TLS_PORT": place["tls_port"], "ADMIN": free_port(),
               "THREADS": place["threads"], "HASH": output(binary, "key", "hash", KEY).strip(),
-              "DIR": place["dir"], "PROVIDERS": "", "MODELS": "", "KEYS": "", **changes}
+              "DIR": place["dir"], "PROVIDERS": "", "MODELS": "", "KEYS": "", "QUOTA": "",
+              **changes}
     for mark, value in values.items():
         text = text.replace(f"@{mark}@", str(value))
     # Among what was put in, too.
@@ -142,23 +144,44 @@ def plain(starting):
 
 MANY = "tollgate with 1,000 keys, 100 aliases, 1,000 endpoints"
 MORE_THREADS = "tollgate with twice the threads"
+NO_QUOTA = "tollgate without limits, budgets and prices"
+KEYS = "tollgate with 1,000 keys"
+KEYS_LIMITED = "tollgate with limits of 1,000 keys"
+
+# Keys that take turns under load: as many as a mix may have entries.
+TURNS = [f"sk-bench-{number}" for number in range(100)]
 
 
 def variant(starting, name):
     """Tollgate in another configuration, for the scenarios that ask for it."""
     if name == MORE_THREADS:
         return tollgate(starting, name, THREADS=2 * starting.args.proxy_threads)
+    if name == NO_QUOTA:
+        return tollgate(starting, name, QUOTA="#")
+    if name in (KEYS, KEYS_LIMITED):
+        return tollgate(starting, name, QUOTA="#", KEYS=keys(name == KEYS_LIMITED))
+    return many(starting, name)
+
+
+def keys(limited):
+    """A thousand keys, of which some take turns; their limits are never met."""
+    limits = "    limits: {requests_per_minute: 1000000000, tokens_per_minute: 1000000000000}\n"
+    secrets = [*TURNS, *(f"sk-idle-{number}" for number in range(1000 - len(TURNS)))]
+    return "".join(f"  - id: key-{number}\n    tenant: bench\n"
+                   f"    hash: sha256:{hashlib.sha256(secret.encode()).hexdigest()}\n"
+                   f"{limits if limited else ''}" for number, secret in enumerate(secrets))
+
+
+def many(starting, name):
+    """As many as a large company has of everything."""
     endpoints = [[f"{{url: 'http://127.0.0.1:@UPSTREAM@/v1', name: p{provider}-{number}}}"
                   for number in range(10)] for provider in range(100)]
     providers = [f"  p{number}:\n    health: {{path: /health}}\n"
                  f"    endpoints: [{', '.join(some)}]\n" for number, some in enumerate(endpoints)]
     models = [f"  m{number}:\n    candidates: [{{provider: p{number}, model: gpt-mock}}]\n"
               for number in range(100)]
-    keys = [f"  - id: key-{number}\n    tenant: bench\n    hash: sha256:{number:064x}\n"
-            "    limits: {requests_per_minute: 1000, tokens_per_minute: 1000000}\n"
-            for number in range(1000)]
     return tollgate(starting, name, PROVIDERS="".join(providers), MODELS="".join(models),
-                    KEYS="".join(keys))
+                    KEYS=keys(limited=True))
 
 
 def stock(starting, name=STOCK, folder=None):

@@ -17,6 +17,7 @@ use support::upstream::{Upstream, tls_upstream, upstream};
 use tempfile::TempDir;
 
 const KEY: &str = "sk-very-secret";
+const OTHER: &str = "sk-another";
 
 /// How long a stalling server stalls.
 const STALL: Duration = Duration::from_millis(300);
@@ -53,7 +54,7 @@ impl Bench {
 fn command(url: &str, directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(tools::tollgate());
     command.args(["bench", url, "--warm-up-seconds", "0", "--json", "report.json"]);
-    command.args(arguments).current_dir(directory).env("TOLLGATE_KEY", KEY);
+    command.args(arguments).current_dir(directory).env("TOLLGATE_KEY", KEY).env("OTHER_KEY", OTHER);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -235,14 +236,23 @@ async fn the_latency_that_a_way_adds_is_stated() {
 async fn a_mix_and_a_recording_are_sent_as_their_files_say() {
     let model = upstream().await;
     let mix = "- {name: small, weight: 3, body_bytes: 300}\n\
-               - {name: vectors, path: /v1/embeddings, body: {model: demo, input: Hi}}\n";
+               - {name: vectors, path: /v1/embeddings, key_env: OTHER_KEY, \
+                  body: {model: demo, input: Hi}}\n";
     let flags = ["--mix", "mix.yaml", "--requests", "8", "-c", "1"];
     let figures = bench_with(&url(&model), &flags, ("mix.yaml", mix)).await.through();
     let kinds = figures["kinds"].as_array().expect("a list");
     let kinds: Vec<_> = kinds.iter().map(|kind| (&kind["name"], &kind["answered"])).collect();
     let expected = [(&json!("small"), &json!(6)), (&json!("vectors"), &json!(2))];
     assert_eq!(kinds, expected);
-    assert_eq!(model.requests().iter().filter(|sent| sent.path == "/v1/embeddings").count(), 2);
+    let sent = model.requests();
+    let others = sent.iter().filter(|sent| sent.header("authorization").ends_with(OTHER));
+    assert!(others.clone().all(|sent| sent.path == "/v1/embeddings"));
+    assert_eq!(others.count(), 2);
+
+    let nobodys = "[{name: chat, key_env: NOBODYS_KEY}]";
+    let run = bench_with(&url(&model), &flags, ("mix.yaml", nobodys)).await;
+    assert!(!run.output.status.success(), "{}", run.stdout());
+    assert!(run.stderr().contains("the key in `NOBODYS_KEY` is not there"), "{}", run.stderr());
 
     let model = upstream().await;
     let lines = "{\"offset_ms\": 40, \"path\": \"/v1/b\", \"body\": {\"n\": 2}}\n\

@@ -35,6 +35,8 @@ pub(super) struct Work {
     pub(super) stream: bool,
     /// Which kind it is counted as.
     pub(super) kind: usize,
+    /// The environment variable with its key, if that is not the one of all.
+    pub(super) key_env: Option<String>,
 }
 
 /// All requests of a run.
@@ -61,6 +63,7 @@ struct Entry {
     stream: Option<bool>,
     body_bytes: Option<usize>,
     tokens: Option<u32>,
+    key_env: Option<String>,
     /// The whole body, in place of one that is made.
     body: Option<Value>,
 }
@@ -91,6 +94,7 @@ impl Load {
                 stream: None,
                 body_bytes: None,
                 tokens: None,
+                key_env: None,
                 body: None,
             }],
         };
@@ -114,10 +118,11 @@ impl Load {
 impl Entry {
     fn work(&self, kind: usize, options: &Options) -> Work {
         let path = self.path.clone().unwrap_or_else(|| options.path.clone());
+        let key_env = self.key_env.clone();
         if let Some(body) = &self.body {
             let asked = body.get("stream").and_then(Value::as_bool).unwrap_or_default();
             let stream = self.stream.unwrap_or(asked);
-            return Work { path, body: body.to_string().into(), stream, kind };
+            return Work { path, body: body.to_string().into(), stream, kind, key_env };
         }
         let stream = self.stream.unwrap_or(options.stream);
         let mut members = Map::new();
@@ -130,7 +135,7 @@ impl Entry {
             members.insert("max_tokens".into(), tokens.into());
         }
         let bytes = self.body_bytes.unwrap_or(options.body_bytes).min(BODY_BYTES_MAX);
-        Work { path, body: chat(members, bytes), stream, kind }
+        Work { path, body: chat(members, bytes), stream, kind, key_env }
     }
 }
 
@@ -219,7 +224,8 @@ fn read_recorded(line: &str) -> Result<(Duration, Work), String> {
     }
     let body = body.get();
     let stream = serde_json::from_str(body).is_ok_and(|Wishes { stream }| stream);
-    Ok((offset, Work { path, body: body.to_owned().into(), stream, kind: 0 }))
+    let work = Work { path, body: body.to_owned().into(), stream, kind: 0, key_env: None };
+    Ok((offset, work))
 }
 
 fn one() -> u32 {

@@ -114,14 +114,16 @@ pub enum Version {
 }
 
 impl Options {
-    /// The key to send, where the environment has one.
-    pub(super) fn key(&self) -> io::Result<Option<Secret>> {
-        match env::var(&self.key_env) {
+    /// The key to send: that of a request which names a variable of its own, or that of all, where
+    /// the environment has one.
+    pub(super) fn key(&self, own: Option<&str>) -> io::Result<Option<Secret>> {
+        let name = own.unwrap_or(&self.key_env);
+        let refuse = |what: &str| Err(io::Error::other(format!("the key in `{name}` is {what}")));
+        match env::var(name) {
             Ok(key) => Ok(Some(key.into())),
+            Err(env::VarError::NotPresent) if own.is_some() => refuse("not there"),
             Err(env::VarError::NotPresent) => Ok(None),
-            Err(env::VarError::NotUnicode(_)) => {
-                Err(io::Error::other(format!("the key in `{}` is not UTF-8", self.key_env)))
-            }
+            Err(env::VarError::NotUnicode(_)) => refuse("not UTF-8"),
         }
     }
 

@@ -39,9 +39,8 @@ pub(super) struct Target {
     tls: Option<(TlsConnector, ServerName<'static>)>,
     version: Version,
     connect_timeout: Duration,
-    headers: HeaderMap,
     /// Of each request of the load, in its order.
-    uris: Vec<Uri>,
+    heads: Vec<(Uri, HeaderMap)>,
 }
 
 /// One side of a connection, for one request at a time.
@@ -74,15 +73,17 @@ impl Target {
             Version::Http2 => format!("{}://{authority}", url.scheme()),
         };
         let prefix = url.path().trim_end_matches('/');
-        let uri = |work: &Work| Uri::try_from(format!("{origin}{prefix}{}", work.path));
+        let head = |work: &Work| {
+            let uri = Uri::try_from(format!("{origin}{prefix}{}", work.path));
+            Ok((uri.map_err(|error| refuse(&error))?, headers(options, &authority, work)?))
+        };
         Ok(Self {
             url: url.clone(),
             address: format!("{host}:{port}"),
             tls,
             version: options.http,
             connect_timeout: options.timeout(),
-            headers: headers(options, &authority)?,
-            uris: works.iter().map(uri).collect::<Result<_, _>>().map_err(|e| refuse(&e))?,
+            heads: works.iter().map(head).collect::<io::Result<_>>()?,
         })
     }
 
@@ -90,8 +91,10 @@ impl Target {
     pub(super) fn request(&self, at: usize, work: &Work) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(work.body.clone()));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uris.get(at).cloned().unwrap_or_default();
-        request.headers_mut().clone_from(&self.headers);
+        if let Some((uri, headers)) = self.heads.get(at) {
+            request.uri_mut().clone_from(uri);
+            request.headers_mut().clone_from(headers);
+        }
         request
     }
 
@@ -178,14 +181,14 @@ where
     }
 }
 
-fn headers(options: &Options, authority: &str) -> io::Result<HeaderMap> {
+fn headers(options: &Options, authority: &str, work: &Work) -> io::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static("tollgate-bench"));
     if options.http == Version::Http1 {
         headers.insert(HOST, HeaderValue::from_str(authority).map_err(io::Error::other)?);
     }
-    if let Some(key) = options.key()?.as_ref().map(Secret::expose) {
+    if let Some(key) = options.key(work.key_env.as_deref())?.as_ref().map(Secret::expose) {
         let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
             .map_err(|_| io::Error::other("the key has characters that no header may have"))?;
         value.set_sensitive(true);
