@@ -141,7 +141,11 @@ impl<'a> Members<'a> {
     /// The member of this name, or of one that differs only in case. For rules that refuse or
     /// limit a member: some servers (Go's `encoding/json`) take `Tools` for `tools`.
     pub fn get_any_case(&self, name: &str) -> Option<&Member<'a>> {
-        self.members.iter().find(|member| same_name(&member.name, name))
+        if self.ascii && name.is_ascii() {
+            self.members.iter().find(|member| member.name.eq_ignore_ascii_case(name))
+        } else {
+            self.members.iter().find(|member| same_name(&member.name, name))
+        }
     }
 
     /// All members, in order.
@@ -168,19 +172,11 @@ impl<'a> Members<'a> {
         self.text
     }
 
-    fn holds(&self, name: &str) -> bool {
-        if self.ascii {
-            self.members.iter().any(|other| other.name.eq_ignore_ascii_case(name))
-        } else {
-            self.members.iter().any(|other| same_name(&other.name, name))
-        }
-    }
-
     fn admit(&mut self, member: Member<'a>) -> Result<(), JsonError> {
         self.ascii &= member.name.is_ascii();
         let fault = if self.members.len() >= MEMBERS_MAX {
             Cow::Owned(format!("more than {MEMBERS_MAX} members in one object"))
-        } else if self.holds(&member.name) {
+        } else if self.get_any_case(&member.name).is_some() {
             let shown: String = member.name.chars().take(NAME_SHOWN_MAX).collect();
             Cow::Owned(format!("the member `{shown}` stands twice"))
         } else {

@@ -99,6 +99,35 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Passes over an object and shows its members: the name as it stands between its quotes, and the value.
+    pub fn object(&mut self, mut see: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), Fault> {
+        if !self.eat(b'{') {
+            return Err(self.fault("expected a JSON object"));
+        }
+        self.space();
+        if self.eat(b'}') {
+            return Ok(());
+        }
+        loop {
+            let name_at = self.at;
+            self.string()?;
+            let name = self.since(name_at + 1).split_last().map_or(&[][..], |(_quote, name)| name);
+            self.colon()?;
+            self.space();
+            let value_at = self.at;
+            self.value(1)?;
+            see(name, self.since(value_at));
+            self.space();
+            if self.eat(b'}') {
+                return Ok(());
+            }
+            if !self.eat(b',') {
+                return Err(self.fault("expected `,` or `}`"));
+            }
+            self.space();
+        }
+    }
+
     /// Reads up to where a value is complete (false) or the first one within it begins (true).
     fn begin(&mut self, open: &mut Open) -> Result<bool, Fault> {
         match self.peek() {
@@ -226,6 +255,10 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    fn since(&self, at: usize) -> &'a [u8] {
+        self.bytes.get(at..self.at).unwrap_or_default()
+    }
+
     fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }
@@ -319,6 +352,26 @@ mod tests {
         check(r#""\x""#, Err(1));
         check(r#""\u12g4""#, Err(1));
         check(r#""abc"#, Err(4));
+    }
+
+    #[test]
+    fn members_are_shown_as_they_stand() {
+        let members = |text: &str| {
+            let mut seen = Vec::new();
+            let mut see = |name: &[u8], value: &[u8]| {
+                seen.push(String::from_utf8([name, b"=", value].concat()).unwrap());
+            };
+            let read = Cursor::new(text.as_bytes(), 0).object(&mut see);
+            read.map(|()| seen.join(" ")).map_err(|fault| fault.at)
+        };
+        assert_eq!(members("{}").as_deref(), Ok(""));
+        let read = members(r#"{"" : 1 , "a\"b":{"c":[2]},"d":"e" }x"#);
+        assert_eq!(read.as_deref(), Ok(r#"=1 a\"b={"c":[2]} d="e""#));
+        for (text, at) in
+            [("[]", 0), ("{", 1), (r#"{"a"}"#, 4), (r#"{"a":1,}"#, 7), (r#"{"a":1 2}"#, 7)]
+        {
+            assert_eq!(members(text), Err(at), "{text}");
+        }
     }
 
     #[test]

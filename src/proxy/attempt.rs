@@ -22,6 +22,7 @@ use super::held::Hold;
 use super::keeping::Keeping;
 use super::losses;
 use super::refusal::Refusal;
+use super::reply;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
 use crate::error::{Error, Kind};
@@ -330,7 +331,7 @@ pub fn request_header(
         }
     }
     headers.insert(CONTENT_TYPE, exchange.request.content_type.clone());
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(outgoing.body.len()));
+    headers.insert(CONTENT_LENGTH, reply::number(outgoing.body.len() as u64));
     headers.insert(X_REQUEST_ID, request_id.clone());
     for (name, value) in &endpoint.headers {
         headers.insert(name, value.clone());

@@ -5,6 +5,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
+use super::reply;
 use crate::admission::{Demand, Periods, Permit, Refused, Used};
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::terms::{Terms, Tokenizer};
@@ -148,7 +149,7 @@ impl Bill {
     ) -> Option<(HeaderName, HeaderValue)> {
         let charge = self.charge(operation, answer);
         self.told = Some(charge);
-        Some((X_TOLLGATE_COST_MICRO_USD, HeaderValue::from(charge.cost?.0)))
+        Some((X_TOLLGATE_COST_MICRO_USD, reply::number(charge.cost?.0)))
     }
 
     /// Whether tokens of such a request are counted where no upstream reports them.
@@ -234,7 +235,7 @@ pub fn quota_headers(quota: &Quota) -> impl Iterator<Item = (HeaderName, HeaderV
     let left = [(requests, REQUEST_HEADERS), (tokens, TOKEN_HEADERS)].into_iter();
     left.filter_map(|(left, names)| Some((left?, names))).flat_map(|(left, names)| {
         let reset = RESETS.get(left.window).copied().unwrap_or_default();
-        let values = [left.limit, left.remaining].map(HeaderValue::from);
+        let values = [left.limit, left.remaining].map(reply::number);
         names.into_iter().zip(values.into_iter().chain([HeaderValue::from_static(reset)]))
     })
 }

@@ -251,7 +251,7 @@ impl Context {
         self.status = attempt.status;
         let mut headers = losses::headers(attempt.losses());
         headers.extend(attempt.retry_after().map(|after| (RETRY_AFTER, reply::retry_after(after))));
-        headers.push((CONTENT_LENGTH, HeaderValue::from(length)));
+        headers.push((CONTENT_LENGTH, reply::number(length as u64)));
         if let Some(hold) = &exchange.hold {
             let answer = if exchange.bill.tells_cost { attempt.answer() } else { None };
             let operation = exchange.request.operation;

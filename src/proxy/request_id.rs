@@ -15,9 +15,11 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 pub fn next() -> HeaderValue {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let wide = u128::from(SEEDS.0.hash_one(number)) << 64 | u128::from(SEEDS.1.hash_one(number));
-    let text = format!("{wide:032x}");
+    let mut digits = [0; 32];
+    let written = hex::encode_to_slice(wide.to_be_bytes(), &mut digits).ok();
     // Digits are always a header value; the empty one stands for none.
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+    let id = written.and_then(|()| HeaderValue::from_bytes(&digits).ok());
+    id.unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

@@ -118,9 +118,7 @@ impl UpstreamPath<'_> {
         let Self { base, dialect, operation, model, gemini, sse, .. } = *self;
         let versions = |known: &[&str]| known.iter().any(|version| base.ends_with(version));
         match dialect {
-            Dialect::Chat | Dialect::Responses => {
-                format!("{base}{}", self.openai_path())
-            }
+            Dialect::Chat | Dialect::Responses => [base, self.openai_path()].concat(),
             Dialect::Anthropic => {
                 let version = if versions(&["/v1"]) { "" } else { "/v1" };
                 format!("{base}{version}{}", openai_path(operation, dialect))

@@ -5,19 +5,12 @@
 //! of other servers are read too. Figures that contradict each other never wrap: a part is at
 //! most its whole.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
+use crate::dialect::scan::Cursor;
 use crate::dialect::tap::ObjectTap;
 use crate::types::TokenUsage;
 
 /// The most bytes of a usage object. Real ones have some hundred.
 pub const USAGE_BYTES_MAX: usize = 16 * 1024;
-
-/// The largest count believed: whatever is larger is no count of tokens.
-const COUNT_MAX: f64 = 1e15;
 
 /// Reads the usage of a whole answer while its bytes pass by, wherever in the answer it stands.
 /// Of several objects that count tokens, the last is the answer's.
@@ -57,12 +50,13 @@ impl UsageTap {
 
 /// Reads a usage object; `None` if it is none, or counts no tokens.
 pub fn read(object: &[u8]) -> Option<TokenUsage> {
-    serde_json::from_slice::<Reported>(object).ok()?.usage()
+    let mut reported = Reported::default();
+    Cursor::new(object, 0).object(|name, value| reported.see(name, value)).ok()?;
+    reported.usage()
 }
 
 /// A usage object as servers write it. What is no count is not there.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 struct Reported {
     prompt_tokens: Count,
     completion_tokens: Count,
@@ -73,17 +67,34 @@ struct Reported {
     // DeepSeek and Moonshot put it beside the whole.
     prompt_cache_hit_tokens: Count,
     cached_tokens: Count,
-    prompt_tokens_details: Details,
-    input_tokens_details: Details,
-    completion_tokens_details: Details,
-    output_tokens_details: Details,
+    prompt_tokens_details: Option<Details>,
+    input_tokens_details: Option<Details>,
+    completion_tokens_details: Option<Details>,
+    output_tokens_details: Option<Details>,
 }
 
 impl Reported {
+    fn see(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"prompt_tokens" => self.prompt_tokens = count(value),
+            b"completion_tokens" => self.completion_tokens = count(value),
+            b"total_tokens" => self.total_tokens = count(value),
+            b"input_tokens" => self.input_tokens = count(value),
+            b"output_tokens" => self.output_tokens = count(value),
+            b"prompt_cache_hit_tokens" => self.prompt_cache_hit_tokens = count(value),
+            b"cached_tokens" => self.cached_tokens = count(value),
+            b"prompt_tokens_details" => self.prompt_tokens_details = Details::read(value),
+            b"input_tokens_details" => self.input_tokens_details = Details::read(value),
+            b"completion_tokens_details" => self.completion_tokens_details = Details::read(value),
+            b"output_tokens_details" => self.output_tokens_details = Details::read(value),
+            _ => {}
+        }
+    }
+
     fn usage(&self) -> Option<TokenUsage> {
-        let total = self.total_tokens.0;
-        let prompt = self.prompt_tokens.0.or(self.input_tokens.0);
-        let completion = self.completion_tokens.0.or(self.output_tokens.0);
+        let total = self.total_tokens;
+        let prompt = self.prompt_tokens.or(self.input_tokens);
+        let completion = self.completion_tokens.or(self.output_tokens);
         // Rerankers and some embedders report nothing but the total: all of it was read.
         let prompt = match (prompt, completion) {
             (None, None) => total?,
@@ -92,11 +103,11 @@ impl Reported {
         let completion = completion.unwrap_or(0);
 
         let (read, written) = (self.read(), self.written());
-        let beside = self.prompt_cache_hit_tokens.0.or(self.cached_tokens.0);
-        let cache_read = read.cached.0.or(beside).unwrap_or(0).min(prompt);
+        let beside = self.prompt_cache_hit_tokens.or(self.cached_tokens);
+        let cache_read = read.cached.or(beside).unwrap_or(0).min(prompt);
         // OpenRouter's name; OpenAI itself reports no writes.
-        let cache_write = read.cache_write.0.unwrap_or(0).min(prompt - cache_read);
-        let reasoning = written.reasoning.0.unwrap_or(0);
+        let cache_write = read.cache_write.unwrap_or(0).min(prompt - cache_read);
+        let reasoning = written.reasoning.unwrap_or(0);
         // xAI counts reasoning beside the completion: then only all three make the total.
         let beside = total.is_some_and(|total| {
             reasoning > 0 && total >= prompt.saturating_add(completion).saturating_add(reasoning)
@@ -111,128 +122,45 @@ impl Reported {
         })
     }
 
-    fn read(&self) -> &Details {
-        let prompt = &self.prompt_tokens_details;
-        if prompt.is_there { prompt } else { &self.input_tokens_details }
+    fn read(&self) -> Details {
+        self.prompt_tokens_details.or(self.input_tokens_details).unwrap_or_default()
     }
 
-    fn written(&self) -> &Details {
-        let completion = &self.completion_tokens_details;
-        if completion.is_there { completion } else { &self.output_tokens_details }
+    fn written(&self) -> Details {
+        self.completion_tokens_details.or(self.output_tokens_details).unwrap_or_default()
     }
 }
 
 /// The parts of a count.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Details {
-    is_there: bool,
     cached: Count,
     cache_write: Count,
     reasoning: Count,
 }
 
-/// A whole number, or one written with a fraction, cut; anything else is nothing.
-#[derive(Clone, Copy, Default)]
-struct Count(Option<u64>);
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CountVisitor)
+impl Details {
+    /// `None` where it is no object.
+    fn read(object: &[u8]) -> Option<Self> {
+        let mut details = Self::default();
+        let see = |name: &[u8], value: &[u8]| match name {
+            b"cached_tokens" => details.cached = count(value),
+            b"cache_write_tokens" => details.cache_write = count(value),
+            b"reasoning_tokens" => details.reasoning = count(value),
+            _ => {}
+        };
+        Cursor::new(object, 0).object(see).ok()?;
+        Some(details)
     }
 }
 
-impl<'de> Deserialize<'de> for Details {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(DetailsVisitor)
-    }
-}
+/// What is no count is nothing.
+type Count = Option<u64>;
 
-/// Takes any value for nothing, where the visitor does not say otherwise.
-macro_rules! nothing {
-    ($($name:ident: $type:ty),*) => {$(
-        fn $name<E>(self, _: $type) -> Result<Self::Value, E> {
-            Ok(Self::Value::default())
-        }
-    )*};
-}
-
-/// Takes a list for nothing.
-macro_rules! no_list {
-    () => {
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(Self::Value::default())
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(Self::Value::default())
-        }
-    };
-}
-
-struct CountVisitor;
-
-impl<'de> Visitor<'de> for CountVisitor {
-    type Value = Count;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a count")
-    }
-
-    fn visit_u64<E>(self, count: u64) -> Result<Count, E> {
-        Ok(Count(Some(count)))
-    }
-
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-    fn visit_f64<E>(self, count: f64) -> Result<Count, E> {
-        Ok(Count((0.0..COUNT_MAX).contains(&count).then_some(count as u64)))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Count, A::Error> {
-        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Count::default())
-    }
-
-    nothing!(visit_i64: i64, visit_bool: bool, visit_str: &str);
-    no_list!();
-}
-
-struct DetailsVisitor;
-
-impl<'de> Visitor<'de> for DetailsVisitor {
-    type Value = Details;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the parts of a count")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Details, A::Error> {
-        let mut details = Details { is_there: true, ..Details::default() };
-        while let Some(name) = object.next_key::<Part>()? {
-            let count = object.next_value()?;
-            match name {
-                Part::CachedTokens => details.cached = count,
-                Part::CacheWriteTokens => details.cache_write = count,
-                Part::ReasoningTokens => details.reasoning = count,
-                Part::Other => {}
-            }
-        }
-        Ok(details)
-    }
-
-    nothing!(visit_u64: u64, visit_i64: i64, visit_f64: f64, visit_bool: bool, visit_str: &str);
-    no_list!();
-}
-
-/// A part's name.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Part {
-    CachedTokens,
-    CacheWriteTokens,
-    ReasoningTokens,
-    #[serde(other)]
-    Other,
+/// A whole number; or one with a fraction, which is cut off.
+fn count(value: &[u8]) -> Count {
+    let whole = value.split(|byte| *byte == b'.').next()?;
+    std::str::from_utf8(whole).ok()?.parse().ok()
 }
 
 #[cfg(test)]
