@@ -78,6 +78,7 @@ fn run(command: Command) -> io::Result<ExitCode> {
     match command {
         Command::Run { config, upgrade } => {
             drop(out);
+            take_small_pages();
             telemetry::log::init();
             match config::load(&config, Revision(1)) {
                 Ok(snapshot) => server::run(snapshot, &config, upgrade)?,
@@ -114,6 +115,17 @@ fn run(command: Command) -> io::Result<ExitCode> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Has the kernel give memory in pages of 4 KiB. The heap of each thread would take one of 2 MiB for its
+/// first bytes: with them an idle gateway has twice the memory, and no load was measured to be faster.
+#[cfg(target_os = "linux")]
+fn take_small_pages() {
+    // Where that cannot be, memory is all there is to lose.
+    let _refused = nix::sys::prctl::set_thp_disable(true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn take_small_pages() {}
 
 fn refuse(problems: &config::Problems) -> io::Result<ExitCode> {
     writeln!(io::stderr(), "{problems}")?;

@@ -76,6 +76,17 @@ async fn the_admin_listener_answers_what_operators_ask() {
     assert_ne!(metrics.status, 200, "clients see no metrics");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn memory_is_taken_in_small_pages() {
+    let model = upstream().await;
+    let gateway = serving(&[&model]).start().await;
+    let pid = std::fs::read_to_string(gateway.directory().join("tollgate.pid")).expect("its id");
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).expect("a process");
+    assert!(status.contains("THP_enabled:\t0\n"), "{status}");
+}
+
 #[tokio::test]
 async fn what_changes_state_asks_for_the_token() {
     let model = upstream().await;
