@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 
 import peers
@@ -33,6 +34,8 @@ CONNECTIONS = 64
 OURS = ("tollgate", peers.PLAIN)
 # More than connections, so that hardly a turn waits for the one before it; as many as a mix may have.
 CONTEXTS = 100
+# Of each context in a run: few, so that its history stays nearly as long as it was.
+TURNS = 20
 
 
 @dataclasses.dataclass
@@ -46,8 +49,10 @@ class Scenario:
     only: tuple = None
     # Configurations of Tollgate that are started for this scenario alone.
     variants: tuple = ()
-    # Contexts that must be there first, so many, each with so many bytes.
-    contexts: tuple = ()
+    # Flags of a second load in turns with the first: turns of as many contexts as CONTEXTS says, each with so
+    # many bytes of history at the beginning of each run.
+    turns: list = None
+    history_bytes: int = 0
     # Something is seen beside the usual: memory of each open stream.
     open_streams: bool = False
 
@@ -80,9 +85,8 @@ def scenarios(folder):
                  [*stream, "--tokens", "20", "--path", "/v1/messages"], only=OURS),
         Scenario("stream, 200 chunks, asked for as Messages, served as Chat Completions",
                  [*stream, "--tokens", "200", "--path", "/v1/messages"], only=OURS),
-        Scenario("chat, 64 KiB", ["--body-bytes", "65536", "--tokens", "20"], only=OURS),
-        Scenario("turn of a context that began with 64 KiB of history", turns(folder),
-                 only=OURS, contexts=(CONTEXTS, 65536)),
+        Scenario("chat, 64 KiB", ["--body-bytes", "65536", "--tokens", "20"], only=("tollgate",),
+                 turns=turns(folder), history_bytes=65536),
         Scenario("chat, 600 bytes, much configured", [*chat, "--tokens", "20"],
                  only=OURS, variants=(peers.MANY,)),
         Scenario("chat, 600 bytes, more threads", [*chat, "--tokens", "20"],
@@ -103,11 +107,12 @@ def paced(folder, chunks, pace_ms):
 
 
 def turns(folder):
-    """A turn of each of the contexts; the window keeps the prompt at its length."""
+    """Some turns of each of the contexts."""
     new = [{"role": "user", "content": "And what is there to see on the second day?"}]
-    return mix(folder / "turns.yaml", [{"name": "turn", "body": {
+    entries = [{"name": "turn", "body": {
         "model": "chat", "max_tokens": 20, "context": {"id": f"c{number}"}, "messages": new}}
-        for number in range(CONTEXTS)])
+        for number in range(CONTEXTS)]
+    return [*mix(folder / "turns.yaml", entries), "--requests", str(CONTEXTS * TURNS)]
 
 
 def turning_keys(folder):
@@ -122,15 +127,21 @@ def mix(file, entries):
     return ["--mix", str(file)]
 
 
-def make_contexts(peer, count, size):
-    """Conversations of so many bytes."""
+def renew_contexts(peer, size):
+    """Conversations of so many bytes, in place of those that there are."""
     text = "It is a city of seven hills, and this is what I know of them. " * 8
     turn = [{"role": "user", "content": text}, {"role": "assistant", "content": text}]
     messages = turn * max(1, size // len(json.dumps(turn)))
-    for number in range(count):
-        body = json.dumps({"id": f"c{number}", "messages": messages}).encode()
-        head = {"authorization": f"Bearer {peers.KEY}", "content-type": "application/json"}
-        urllib.request.urlopen(urllib.request.Request(f"{peer.url}/v1/contexts", body, head)).close()
+    head = {"authorization": f"Bearer {peers.KEY}", "content-type": "application/json"}
+
+    def ask(method, path, body=None):
+        asked = urllib.request.Request(f"{peer.url}/v1/contexts{path}", body, head, method=method)
+        urllib.request.urlopen(asked).close()
+
+    for number in range(CONTEXTS):
+        with contextlib.suppress(urllib.error.HTTPError):
+            ask("DELETE", f"/c{number}")
+        ask("POST", "", json.dumps({"id": f"c{number}", "messages": messages}).encode())
 
 
 class Bench:
@@ -158,10 +169,16 @@ class Bench:
         return step
 
     def measure(self, scenario, peer):
+        flags = ["--seconds", str(self.args.seconds), "--warm-up-seconds", str(self.args.warm_up)]
+        return self.sample(scenario, peer, [*scenario.flags, *flags])
+
+    def measure_turns(self, scenario, peer):
+        renew_contexts(peer, scenario.history_bytes)
+        return self.sample(scenario, peer, [*scenario.turns, "--warm-up-seconds", "0"])
+
+    def sample(self, scenario, peer, flags):
         url = peer.tls_url if scenario.tls else peer.url
-        flags = ["-c", str(scenario.connections), "--seconds", str(self.args.seconds),
-                 "--warm-up-seconds", str(self.args.warm_up)]
-        figures = self.run(url, [*scenario.flags, *flags], peer.pids)["through"]
+        figures = self.run(url, ["-c", str(scenario.connections), *flags], peer.pids)["through"]
         process = figures["process"] or {}
         return {"rate": figures["rate"],
                 "cpu_us": process.get("cpu_us_per_request"),
@@ -177,17 +194,19 @@ def taking_part(scenario, started, starting):
     able = [peer for peer in able if peer.tls_url or not scenario.tls]
     able += [peers.variant(starting, name) for name in scenario.variants
              if re.search(starting.args.peers, name)]
-    for peer in able if scenario.contexts else []:
-        make_contexts(peer, *scenario.contexts)
     return able
 
 
 def rounds(bench, args, scenario, able):
     """Samples by peer, the order reversed from round to round."""
-    samples = {peer.name: [] for peer in able}
+    ways = [(peer.name, peer, bench.measure) for peer in able]
+    if scenario.turns:
+        ways += [(f"{peer.name}, a turn of a context with as much history", peer, bench.measure_turns)
+                 for peer in able]
+    samples = {name: [] for name, *_ in ways}
     for turn in range(args.rounds):
-        for peer in able if turn % 2 == 0 else able[::-1]:
-            samples[peer.name].append(bench.measure(scenario, peer))
+        for name, peer, measure in ways if turn % 2 == 0 else ways[::-1]:
+            samples[name].append(measure(scenario, peer))
     return samples
 
 

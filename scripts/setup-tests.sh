@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests run beside the gateway: promtool, redis-server, and the official SDKs for Python
-# (target/venv) and Node (tests/sdk/node_modules), at the versions pinned in tests/sdk/.
+# (target/venv, with llama.cpp's server) and Node (tests/sdk/node_modules), at the versions pinned in tests/sdk/.
 # What is already there is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."

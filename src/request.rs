@@ -27,7 +27,7 @@ use crate::dialect::fields::FieldError;
 use crate::dialect::gemini::names;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::Dialect;
-use crate::dialect::members::{JsonError, Member};
+use crate::dialect::members::{JsonError, Member, Members};
 use crate::dialect::multipart::{self, Fields, MultipartError};
 use crate::dialect::openai::request::{
     BodyForm, Request as Wishes, RequestError, body_form, takes_stream_options,
@@ -140,7 +140,9 @@ impl<'a> Draft<'a> {
             value => {
                 let json = HeaderValue::from_static("application/json");
                 let content_type = value.cloned().unwrap_or(json);
-                let form = Body::Json(read_json(&call, body).map_err(refused)?);
+                let members = Members::parse(body).map_err(RequestError::Json);
+                let read = members.and_then(|members| read_json(&call, members));
+                let form = Body::Json(read.map_err(refused)?);
                 Ok(Self { call, content_type, body, form })
             }
         }
@@ -154,12 +156,15 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The same request with another body.
+    /// The same request with another body, in JSON, of which a part is known to be that.
     ///
     /// # Errors
     /// Those of [`Draft::read`].
-    pub fn with_body<'b>(&self, body: &'b Bytes) -> Result<Draft<'b>> {
-        Draft::read(self.call.clone(), Some(&self.content_type), body)
+    pub fn with_body<'b>(&self, body: &'b Bytes, known: &Range<usize>) -> Result<Draft<'b>> {
+        let members = Members::parse_around(body, known).map_err(RequestError::Json);
+        let read = members.and_then(|members| read_json(&self.call, members));
+        let (call, content_type) = (self.call.clone(), self.content_type.clone());
+        Ok(Draft { call, content_type, body, form: Body::Json(read.map_err(refused)?) })
     }
 
     /// What is called for.
@@ -287,12 +292,15 @@ fn sets_default(rules: &Rewrite, name: &str) -> bool {
     rules.defaults.iter().any(|(known, _)| &**known == name)
 }
 
-fn read_json<'a>(call: &Call, body: &'a Bytes) -> std::result::Result<Wishes<'a>, RequestError> {
+fn read_json<'a>(
+    call: &Call,
+    members: Members<'a>,
+) -> std::result::Result<Wishes<'a>, RequestError> {
     match &call.gemini {
-        None => Wishes::parse(body),
+        None => Wishes::read(members),
         Some(gemini) => {
             let model = gemini.model.clone().into();
-            Wishes::named(body, model, gemini.method == GeminiMethod::Stream)
+            Wishes::named(members, model, gemini.method == GeminiMethod::Stream)
         }
     }
 }

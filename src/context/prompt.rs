@@ -10,6 +10,7 @@ use super::store::Key;
 use super::summary::{Fold, Wanted, digest};
 use super::window::{self, Limit, View};
 use crate::config::snapshot::contexts::{Summary, WindowStrategy};
+use crate::dialect::turns::Frame;
 use crate::error::{Error, Kind, Result};
 
 /// What a prompt is made of.
@@ -18,6 +19,8 @@ pub struct Material<'a> {
     pub messages: Vec<&'a Message>,
     /// How many of its last messages the request brought.
     pub own: usize,
+    /// What stands around them.
+    pub frame: &'a Frame,
 }
 
 /// How a prompt is made to fit.
@@ -34,7 +37,7 @@ pub struct Fitting {
 
 /// A prompt.
 pub struct Prompt {
-    /// The JSON array of the messages to send.
+    /// The messages to send, in their frame.
     pub text: String,
     /// How many there are.
     pub messages: usize,
@@ -66,7 +69,7 @@ impl Contexts {
         material: &Material<'_>,
         fitting: &Fitting,
     ) -> Result<Prompt> {
-        let Material { messages, own } = material;
+        let Material { messages, own, frame } = material;
         let summary = fitting.summary()?;
         let is_near = |messages: &[&Message]| {
             let limit = summary.map(|(summary, max)| percent(max, summary.at_percent));
@@ -86,7 +89,7 @@ impl Contexts {
         let sent = list.messages.len() - view.dropped;
         let added = usize::from(fold.is_some());
         Ok(Prompt {
-            text: joined(&list.messages, &view),
+            text: joined(&list.messages, &view, frame),
             messages: sent,
             tokens: view.tokens,
             dropped: (messages.len() + added).saturating_sub(sent),
@@ -198,11 +201,12 @@ fn percent(of: u32, percent: u32) -> u64 {
     u64::from(of) * u64::from(percent) / 100
 }
 
-/// The messages that go, as a JSON array.
-fn joined(messages: &[&Message], view: &View) -> String {
+/// The messages that go, as a JSON array in its frame.
+fn joined(messages: &[&Message], view: &View, frame: &Frame) -> String {
     let kept = || messages.iter().zip(&view.kept).filter(|(_, kept)| **kept).map(|(m, _)| &m.text);
     let size: usize = kept().map(|text| text.len() + 1).sum();
-    let mut out = String::with_capacity(size + 2);
+    let mut out = String::with_capacity(size + 2 + frame.before.len() + frame.behind.len());
+    out.push_str(&frame.before);
     out.push('[');
     for (index, text) in kept().enumerate() {
         if index > 0 {
@@ -211,5 +215,6 @@ fn joined(messages: &[&Message], view: &View) -> String {
         out.push_str(text);
     }
     out.push(']');
+    out.push_str(&frame.behind);
     out
 }

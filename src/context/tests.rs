@@ -286,8 +286,8 @@ async fn turn(
     said: usize,
     is_answered: bool,
 ) -> Result<()> {
-    let messages = json!([{"role": "user", "content": said.to_string()}]).to_string();
-    let coming = Coming { messages: read_all(&messages)?, by_name: false, tokens_max: None };
+    let messages = read_all(&json!([{"role": "user", "content": said.to_string()}]).to_string())?;
+    let coming = Coming { messages, by_name: false, tokens_max: None, frame: &Default::default() };
     let start = contexts.start(tenant, &asked, &rules()).await?;
     let turn = contexts.begin(start, asked, coming, &rules()).await?.turn;
     if is_answered {

@@ -21,26 +21,29 @@ use super::summary::Wanted;
 use super::{Contexts, HeldLease, Rules, error, keep, now, responses};
 use crate::dialect::openai::capture::Gathered;
 use crate::dialect::responses::naming::Names;
+use crate::dialect::turns::Frame;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::TurnEnd;
 use crate::types::Version;
 
 /// What a request brings to its context.
-pub struct Coming {
+pub struct Coming<'a> {
     /// The request's own messages.
     pub messages: Vec<Message>,
     /// Whether results among them may name their calls by the function alone.
     pub by_name: bool,
     /// The most tokens of the prompt, where there is a limit.
     pub tokens_max: Option<u32>,
+    /// What stands around the messages in the text that is wanted.
+    pub frame: &'a Frame,
 }
 
 /// A turn that has begun, and its prompt.
 pub struct Begun {
     /// Goes with the request.
     pub turn: Turn,
-    /// The JSON array of the messages to send.
-    pub messages: String,
+    /// The messages to send, a JSON array, in their frame.
+    pub framed: String,
 }
 
 /// A turn on its way.
@@ -88,7 +91,7 @@ impl Contexts {
         self: &Arc<Self>,
         start: Start,
         asked: Asked,
-        mut coming: Coming,
+        mut coming: Coming<'_>,
         rules: &Rules,
     ) -> Result<Begun> {
         let Start { key, lease, log, changed } = start;
@@ -111,7 +114,7 @@ impl Contexts {
             summary: rules.window.summary.clone(),
         };
         let own = coming.messages.len();
-        let material = Material { messages, own };
+        let material = Material { messages, own, frame: coming.frame };
         let prompt = self.prompt(&key, &material, &fitting).await?;
         let facts = Facts {
             version: if lease.is_some() { base.next() } else { base },
@@ -138,7 +141,7 @@ impl Contexts {
             answer_bytes_max: rules.answer_bytes_max,
             progress: Mutex::new(self.progress(pending)),
         };
-        Ok(Begun { turn, messages: prompt.text })
+        Ok(Begun { turn, framed: prompt.text })
     }
 
     /// Where a turn begins: one that keeps nothing is over.

@@ -57,13 +57,19 @@ pub struct JsonError {
 impl<'a> Members<'a> {
     /// Reads a body that must be one JSON object with nothing but white space around it.
     pub fn parse(body: &'a [u8]) -> Result<Self, JsonError> {
+        Self::parse_around(body, &(0..0))
+    }
+
+    /// Reads a body of which one part is known to be JSON, as it was written here: a member's value that
+    /// stands just there is not read again.
+    pub fn parse_around(body: &'a [u8], known: &Range<usize>) -> Result<Self, JsonError> {
         let text = simdutf8::compat::from_utf8(body).map_err(|error| {
             JsonError::new(body, error.valid_up_to(), Cow::Borrowed("not UTF-8"))
         })?;
         let mut found = Self::none(text);
         let mut cursor = Cursor::new(body, 0);
         cursor.space();
-        found.read(&mut cursor, 0)?;
+        found.read(&mut cursor, 0, known)?;
         cursor.space();
         if cursor.peek().is_some() {
             return Err(JsonError::from_fault(body, cursor.fault("text behind the JSON object")));
@@ -98,7 +104,7 @@ impl<'a> Members<'a> {
         depth: u32,
     ) -> Result<Self, JsonError> {
         let mut found = Self::none(text);
-        found.read(cursor, depth)?;
+        found.read(cursor, depth, &(0..0))?;
         Ok(found)
     }
 
@@ -107,7 +113,12 @@ impl<'a> Members<'a> {
     }
 
     /// Fills in place what would otherwise be moved: the list is large.
-    fn read(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Result<(), JsonError> {
+    fn read(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        depth: u32,
+        known: &Range<usize>,
+    ) -> Result<(), JsonError> {
         let text = self.text;
         let fail = |fault| JsonError::from_fault(text.as_bytes(), fault);
         let start = cursor.at();
@@ -117,7 +128,7 @@ impl<'a> Members<'a> {
         cursor.space();
         if !cursor.eat(b'}') {
             loop {
-                let member = member(text, cursor, depth + 1).map_err(fail)?;
+                let member = member(text, cursor, depth + 1, known).map_err(fail)?;
                 self.admit(member)?;
                 cursor.space();
                 if cursor.eat(b'}') {
@@ -267,7 +278,12 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-fn member<'a>(text: &'a str, cursor: &mut Cursor<'_>, depth: u32) -> Result<Member<'a>, Fault> {
+fn member<'a>(
+    text: &'a str,
+    cursor: &mut Cursor<'_>,
+    depth: u32,
+    known: &Range<usize>,
+) -> Result<Member<'a>, Fault> {
     if cursor.peek() != Some(b'"') {
         return Err(cursor.fault("expected a member name in double quotes"));
     }
@@ -286,7 +302,12 @@ fn member<'a>(text: &'a str, cursor: &mut Cursor<'_>, depth: u32) -> Result<Memb
     cursor.colon()?;
     cursor.space();
     let at = cursor.at();
-    cursor.value(depth)?;
+    // No value stands at 0, where the object itself begins.
+    if at == known.start {
+        cursor.pass_to(known.end);
+    } else {
+        cursor.value(depth)?;
+    }
     Ok(Member { name, key, at, raw: text.get(at..cursor.at()).unwrap_or_default() })
 }
 

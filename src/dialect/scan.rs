@@ -60,6 +60,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Passes over everything before `at`.
+    pub fn pass_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
     /// A fault here.
     pub fn fault(&self, what: &'static str) -> Fault {
         Fault { at: self.at, what }

@@ -8,6 +8,7 @@
 //! conversation; where the conversation has instructions of its own, they are said together.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -66,8 +67,41 @@ pub fn said<'a>(dialect: Dialect, members: &Members<'a>) -> Result<Option<Carrie
     Ok(Some(Carried { text: Cow::Owned(text), losses: losses.into_list() }))
 }
 
-/// The body with this conversation, a JSON array of chat messages, in place of its own messages, and
-/// without what it says of contexts.
+/// A body with a whole conversation.
+pub struct Completed {
+    /// The body.
+    pub body: Bytes,
+    /// Where in it the conversation stands.
+    pub conversation: Range<usize>,
+    /// What the dialect could not carry.
+    pub losses: Vec<Loss>,
+}
+
+/// What stands around a conversation, a JSON array of chat messages, in a text that [`completed`] takes: of a chat
+/// that is the body itself, so that a long conversation is written where it goes.
+#[derive(Default)]
+pub struct Frame {
+    /// Up to the array.
+    pub before: String,
+    /// From its end on.
+    pub behind: String,
+}
+
+/// The frame of a body, without what that says of contexts.
+///
+/// # Errors
+/// `InvalidBody` where the body has no messages.
+pub fn frame(dialect: Dialect, body: &Bytes, members: &Members<'_>) -> Result<Frame> {
+    if dialect != Dialect::Chat {
+        return Ok(Frame { before: "{\"messages\":".to_owned(), behind: "}".to_owned() });
+    }
+    let mut edit = ObjectEdit::new(members);
+    edit.remove("context");
+    around(body, &edit, messages_member(dialect))
+}
+
+/// The body with a conversation in place of its own messages, and without what it says of contexts. The
+/// conversation comes in the body's [`frame`].
 ///
 /// # Errors
 /// `InvalidBody` where the conversation, or the body's instructions, cannot be read.
@@ -75,8 +109,15 @@ pub fn completed(
     dialect: Dialect,
     body: &Bytes,
     members: &Members<'_>,
-    conversation: &str,
-) -> Result<Carried<Bytes>> {
+    (frame, framed): (&Frame, String),
+) -> Result<Completed> {
+    if dialect == Dialect::Chat {
+        return Ok(Completed {
+            conversation: frame.before.len()..framed.len() - frame.behind.len(),
+            body: framed.into(),
+            losses: Vec::new(),
+        });
+    }
     let mut edit = ObjectEdit::new(members);
     edit.remove("context");
     if dialect == Dialect::Responses {
@@ -86,13 +127,8 @@ pub fn completed(
         edit.set("store", b"false");
     }
     let name = messages_member(dialect);
-    if dialect == Dialect::Chat {
-        let text = with_member(body, &edit, name, conversation)?;
-        return Ok(Carried { text, losses: Vec::new() });
-    }
     let mut losses = Losses::new(dialect);
-    let chat = object(&[("messages", conversation)]);
-    let kept = read_request(Dialect::Chat, chat.as_bytes(), false, &mut losses)?.messages;
+    let kept = read_request(Dialect::Chat, framed.as_bytes(), false, &mut losses)?.messages;
     let is_instruction = |said: &Message<'_>| matches!(said.role, Role::System | Role::Developer);
     let joined = dialect != Dialect::Responses && kept.iter().any(is_instruction);
     let beside = instructions_members(dialect).iter().find_map(|name| members.get(name));
@@ -111,8 +147,12 @@ pub fn completed(
         replace_instructions(dialect, &written, &mut edit)?;
     }
     let list = member_of(&written, name)?.unwrap_or_else(|| "[]".to_owned());
-    let text = with_member(body, &edit, name, &list)?;
-    Ok(Carried { text, losses: losses.into_list() })
+    let Frame { before, behind } = around(body, &edit, name)?;
+    Ok(Completed {
+        conversation: before.len()..before.len() + list.len(),
+        body: [before, list, behind].concat().into(),
+        losses: losses.into_list(),
+    })
 }
 
 /// The most tokens that a body allows for its answer, where it says so.
@@ -158,27 +198,17 @@ fn replace_instructions(
     Ok(())
 }
 
-/// An edited body, and one member that is large: what it holds is copied once.
-fn with_member(
-    body: &Bytes,
-    edit: &ObjectEdit<'_, '_>,
-    name: &'static str,
-    value: &str,
-) -> Result<Bytes> {
+/// What stands around a member's value in an edited body.
+fn around(body: &Bytes, edit: &ObjectEdit<'_, '_>, name: &'static str) -> Result<Frame> {
     let mut splice = Splice::default();
     splice.object(edit).map_err(|error| unreadable(&error))?;
-    let rest = splice.apply(body);
-    let members = Members::parse(&rest).map_err(|error| unreadable(&error))?;
-    let Some(place) = members.get(name).map(Member::value) else {
-        let mut edit = ObjectEdit::new(&members);
-        edit.set(name, value.as_bytes());
-        let mut splice = Splice::default();
-        splice.object(&edit).map_err(|error| unreadable(&error))?;
-        return Ok(splice.apply(&rest));
-    };
-    let (before, behind) = (rest.get(..place.start), rest.get(place.end..));
-    let parts = [before.unwrap_or_default(), value.as_bytes(), behind.unwrap_or_default()];
-    Ok(Bytes::from(parts.concat()))
+    let edited = splice.apply(body);
+    let members = Members::parse(&edited).map_err(|error| unreadable(&error))?;
+    let place = members.get(name).map(Member::value);
+    let place = place.ok_or_else(|| unreadable(&format!("`{name}` is missing")))?;
+    let text = members.text();
+    let part = |range: Option<&str>| range.unwrap_or_default().to_owned();
+    Ok(Frame { before: part(text.get(..place.start)), behind: part(text.get(place.end..)) })
 }
 
 /// A JSON object of these members, whose names need no escapes.

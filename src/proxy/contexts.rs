@@ -25,9 +25,8 @@ use crate::context::store::Key;
 use crate::context::turn::{Coming, Turn};
 use crate::context::{Contexts, bounds, tokens};
 use crate::dialect::ir::Dialect;
-use crate::dialect::ir::loss::Loss;
 use crate::dialect::members::Members;
-use crate::dialect::turns;
+use crate::dialect::turns::{self, Completed};
 use crate::error::{Error, Kind, Result};
 use crate::request::prompt::Prompts;
 use crate::request::{Draft, Rewriting};
@@ -72,9 +71,7 @@ pub struct Begun<'a> {
     /// Goes with the request.
     pub turn: Arc<Turn>,
     /// The body, with the whole prompt.
-    pub body: Bytes,
-    /// What the conversation could not carry.
-    pub losses: Vec<Loss>,
+    pub completed: Completed,
     /// The messages that the configuration puts in.
     pub prompts: Prompts<'a>,
 }
@@ -101,16 +98,17 @@ pub async fn begin<'a>(
     let prompts = Prompts::make(rewriting, Some(start.data()))?;
     let beside: u32 = turns::beside(dialect, &members).map(tokens::estimate).sum();
     let beside = prompts.texts().map(tokens::estimate).fold(beside, u32::saturating_add);
+    let frame = turns::frame(dialect, body, &members)?;
     let coming = Coming {
         messages,
         by_name: dialect == Dialect::Gemini,
         tokens_max: tokens_max(dialect, &members, beside, (rewriting.model, &asked), rules),
+        frame: &frame,
     };
     let begun = state.contexts.begin(start, asked, coming, rules).await?;
-    let completed = turns::completed(dialect, body, &members, &begun.messages)?;
-    let mut losses = said.losses;
-    losses.extend(completed.losses);
-    Ok(Begun { turn: Arc::new(begun.turn), body: completed.text, losses, prompts })
+    let mut completed = turns::completed(dialect, body, &members, (&frame, begun.framed))?;
+    completed.losses.splice(..0, said.losses);
+    Ok(Begun { turn: Arc::new(begun.turn), completed, prompts })
 }
 
 /// The most tokens that the prompt's messages may have: what the client says, or the model's window

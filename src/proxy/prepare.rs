@@ -89,9 +89,9 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     if let Some(asked) = contexts::asked(&active.snapshot.contexts, header, &draft)? {
         let begin = contexts::begin(state, &active, *asked, &rewriting, (&draft, &body));
         let begun = Box::pin(begin).await?;
-        (turn, completed, losses) = (Some(begun.turn), begun.body, begun.losses);
-        rewriting.prompts = Some(begun.prompts);
-        draft = draft.with_body(&completed)?;
+        (turn, rewriting.prompts) = (Some(begun.turn), Some(begun.prompts));
+        (completed, losses) = (begun.completed.body, begun.completed.losses);
+        draft = draft.with_body(&completed, &begun.completed.conversation)?;
     }
     draft.refuse_state()?;
     let open = || Bill::open(&active, &caller, &pool, (&draft, header), now);

@@ -44,6 +44,12 @@ pub fn conf() -> Conf {
     Conf { tree, environment: Vec::new() }.key(KEY_ID, KEY, &json!({"tenant": TENANT}))
 }
 
+/// The configuration that a text in YAML is.
+pub fn conf_of(yaml: &str) -> Conf {
+    let tree = serde_saphyr::from_str(yaml).expect("a configuration");
+    Conf { tree, environment: Vec::new() }
+}
+
 /// A gateway in front of these model servers: the alias `demo` is served by all of them alike.
 pub fn serving(upstreams: &[&Upstream]) -> Conf {
     conf().provider("local", upstreams).model("demo", &[("local", UPSTREAM_MODEL)])

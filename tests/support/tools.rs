@@ -73,6 +73,15 @@ impl Server {
         Self::start(command, port, "/health").await
     }
 
+    /// llama.cpp's server with a tiny model, on a free port: `tests/sdk/llama_server.py`.
+    pub async fn llama() -> Self {
+        let port = Port::reserve();
+        let mut command = Command::new(python("python"));
+        command.arg(root().join("tests/sdk/llama_server.py"));
+        command.arg(port.address().port().to_string());
+        Self::start(command, port, "/health").await
+    }
+
     /// `http://127.0.0.1:port`.
     pub fn url(&self) -> String {
         format!("http://{}", self.port.address())

@@ -29,6 +29,31 @@ fn members_are_found_with_their_ranges() {
 }
 
 #[test]
+fn a_value_that_is_known_is_passed_over_and_all_else_is_read() {
+    let body = r#"{"a":[1], "list":[{"b":"c"}] ,"d":2}"#;
+    let list = 17..28;
+    assert_eq!(&body[list.clone()], r#"[{"b":"c"}]"#);
+    let seen = |body: &str| {
+        let members = Members::parse_around(body.as_bytes(), &list).map_err(|e| e.to_string());
+        members.map(|found| found.iter().map(|m| (m.value(), m.raw.to_owned())).collect::<Vec<_>>())
+    };
+    let all = Members::parse(body.as_bytes()).unwrap();
+    let all: Vec<_> = all.iter().map(|m| (m.value(), m.raw.to_owned())).collect();
+    assert_eq!(seen(body).unwrap(), all);
+    assert_eq!(
+        seen(&body.replace("\"c\"", "???")).unwrap()[1].1,
+        r#"[{"b":???}]"#,
+        "it is not read"
+    );
+    for (what, with) in [("[1]", "[?]"), ("2}", "?}"), ("] ,", "] ?")] {
+        let wrong = body.replace(what, with);
+        let column = wrong.find('?').unwrap() + 1;
+        let error = seen(&wrong).unwrap_err();
+        assert!(error.ends_with(&format!("line 1 column {column}")), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn wrong_types_read_as_nothing() {
     let members = Members::parse(br#"{"a":1,"b":"x","c":null,"d":"\ud800"}"#).unwrap();
     let get = |name| members.get(name).unwrap();

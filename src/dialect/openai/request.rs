@@ -67,22 +67,35 @@ pub const fn takes_stream_options(operation: Operation) -> bool {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a body. Its types are checked where the gateway decides by them: a server that takes
-    /// `"true"` for true would otherwise stream what the gateway takes for a whole answer.
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`], and `Json`.
     pub fn parse(body: &'a [u8]) -> Result<Self, RequestError> {
         Self::read(Members::parse(body).map_err(RequestError::Json)?)
     }
 
     /// Reads a body whose path says the model, and whether a stream is asked for.
-    pub fn named(body: &'a [u8], model: Cow<'a, str>, stream: bool) -> Result<Self, RequestError> {
-        let members = Members::parse(body).map_err(RequestError::Json)?;
+    ///
+    /// # Errors
+    /// `NoModel`.
+    pub fn named(
+        members: Members<'a>,
+        model: Cow<'a, str>,
+        stream: bool,
+    ) -> Result<Self, RequestError> {
         if model.is_empty() {
             return Err(RequestError::NoModel);
         }
         Ok(Self { members, model, stream, by_path: true, include_usage: true })
     }
 
-    fn read(members: Members<'a>) -> Result<Self, RequestError> {
+    /// Reads a body's members. Their types are checked where the gateway decides by them: a server that takes
+    /// `"true"` for true would otherwise stream what the gateway takes for a whole answer.
+    ///
+    /// # Errors
+    /// `NoModel`, `Type`.
+    pub fn read(members: Members<'a>) -> Result<Self, RequestError> {
         let model = match present(&members, "model") {
             None => return Err(RequestError::NoModel),
             Some(model) => model.string().ok_or(RequestError::Type("model", "a string"))?,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Dialect, Members, answer_by_name, answer_tokens, beside, completed, said};
+use super::{Dialect, Members, answer_by_name, answer_tokens, beside, completed, frame, said};
 
 fn kept(dialect: Dialect, body: &Value) -> Value {
     let text = body.to_string();
@@ -14,8 +14,13 @@ fn kept(dialect: Dialect, body: &Value) -> Value {
 fn filled(dialect: Dialect, body: &Value, conversation: &Value) -> Value {
     let text = Bytes::from(body.to_string());
     let members = Members::parse(&text).unwrap();
-    let done = completed(dialect, &text, &members, &conversation.to_string()).unwrap();
-    serde_json::from_slice(&done.text).unwrap()
+    let around = frame(dialect, &text, &members).unwrap();
+    let conversation = conversation.to_string();
+    let framed = [&*around.before, &conversation, &around.behind].concat();
+    let done = completed(dialect, &text, &members, (&around, framed)).unwrap();
+    let place = &done.body[done.conversation];
+    assert!(place.starts_with(b"[") && place.ends_with(b"]"), "{done:?}", done = done.body);
+    serde_json::from_slice(&done.body).unwrap()
 }
 
 #[test]
