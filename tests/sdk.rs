@@ -3,7 +3,8 @@
 //! OpenAI's for Python and Node are used in full: chat, stream, embeddings, sound, models, and the
 //! error types they raise. Then the clients of OpenAI, Anthropic and Google are each run against an
 //! upstream of each dialect: chat, stream, tools, images, structured output, thoughts, embeddings,
-//! errors, broken streams.
+//! errors, broken streams. AWS's client is run against the model server itself, since it is no client of the
+//! gateway's.
 //!
 //! What they check is in `tests/sdk/`; `make setup-tests` installs them.
 
@@ -56,6 +57,13 @@ async fn openai_for_python_keeps_its_state_here() {
 async fn openai_for_node() {
     let (_mock, gateway) = start().await;
     pass("openai_client.mjs", &gateway, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aws_for_python_understands_the_simulated_bedrock() {
+    let (mock, gateway) = start().await;
+    let more = [("TOLLGATE_MOCK", &*mock.url()), ("TOLLGATE_UPSTREAMS", "")];
+    pass("bedrock_client.py", &gateway, &more);
 }
 
 /// The aliases of the matrix: each the dialect of its upstream, where that begins there, and the model
