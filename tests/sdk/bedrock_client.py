@@ -1,7 +1,7 @@
-"""The official AWS client for Python against the simulated model server, whose Bedrock upstreams of tests are.
+"""The official AWS client for Python against the simulated model server, which stands for Bedrock in tests.
 
-No client of the gateway speaks this dialect, so it is the model server alone that is judged here: by the
-client's own description of the API, its own signatures and its own reader of frames. Run by tests/sdk.rs.
+No client of the gateway speaks this dialect, so it is the model server alone that is judged here: by
+the client's own description of the API, its signatures and its reader of frames. Run by tests/sdk.rs.
 """
 
 import base64
@@ -28,9 +28,9 @@ from matrix import (
     WEATHER,
     WORDS,
     behaving,
-    echoed,
     raised,
     run,
+    sent,
 )
 
 # The key of AWS's examples: what it signs, the model server verifies.
@@ -122,13 +122,12 @@ def tool(_):
     assert content(ask(messages=history, toolConfig=TOOLS)) == [{"text": WORDS}]
 
 
-def media(_):
+def media(direct):
     image = {"format": "png", "source": {"bytes": base64.b64decode(PNG)}}
     document = {"format": "pdf", "name": "a", "source": {"bytes": base64.b64decode(PDF)}}
     blocks = [{"text": "What is this?"}, {"image": image}, {"document": document}]
-    with behaving("echo"):
-        answer = ask(messages=[{"role": "user", "content": blocks}])
-    body = echoed(content(answer)[0]["text"])
+    messages = [{"role": "user", "content": blocks}]
+    body = sent(direct, lambda: content(ask(messages=messages))[0]["text"])
     assert PNG in body and PDF in body, body
 
 
