@@ -1,5 +1,5 @@
-//! `tollgate mock`: a simulated model server with the endpoints of OpenAI, Anthropic and Gemini, for
-//! tests and benchmarks.
+//! `tollgate mock`: a simulated model server with the endpoints of OpenAI, Anthropic, Gemini and Bedrock,
+//! for tests and benchmarks.
 //!
 //! It answers as fast as a socket allows, so that what is measured is the gateway; and it fails
 //! in every way that a real server does, on request. Each setting is a flag of the whole
@@ -11,7 +11,7 @@
 //!
 //! A request's way: `http` (bytes into a request) → `route` → `respond` → what is asked (`ask`, read
 //! by each dialect) → what is said (`turn`) → an answer in the dialect's words (`chat`, `responses`,
-//! `anthropic`, `gemini`; `texts`, `media`, `models` for the rest) → `reply` (when, and with which
+//! `anthropic`, `gemini`, `bedrock`; `texts`, `media`, `models` for the rest) → `reply` (when, and with which
 //! faults) → `connection` (bytes, waits and cuts).
 
 use std::io;
@@ -30,6 +30,7 @@ mod answer;
 mod anthropic;
 mod ask;
 mod asked;
+mod bedrock;
 pub mod behaviour;
 mod chat;
 mod connection;
@@ -47,6 +48,7 @@ mod respond;
 mod responses;
 mod route;
 mod schema;
+mod signature;
 mod stats;
 mod texts;
 mod turn;

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use support::answer::{Answer, bytes, json as answer};
@@ -200,4 +201,153 @@ async fn an_instance_of_aws_is_found_as_its_sdks_find_it() {
     let conf = with(&model, aws).variable("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url);
     let gateway = conf.start().await;
     assert_signed_by(&authorization(&gateway, &model).await, "AKINSTANCE");
+}
+
+/// The file of an external account, which exchanges a token that comes from here at this server.
+fn external_account(tokens: &Upstream, source: &Value, more: &Value) -> String {
+    let mut account = json!({
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": format!("http://{}/v1/token", tokens.address()),
+        "credential_source": source,
+    });
+    let members = account.as_object_mut().expect("an object");
+    members.extend(more.as_object().expect("an object").clone());
+    account.to_string()
+}
+
+#[tokio::test]
+async fn google_takes_the_token_of_another_cloud_from_a_file() {
+    let (model, tokens) = (upstream().await, upstream().await);
+    tokens.always(token("federated-token", json!(3600)));
+    let place = |directory: &Path, conf: Conf| {
+        write(directory, "projected", "first-subject\n");
+        let source = json!({"file": "projected"});
+        write(directory, "account.json", &external_account(&tokens, &source, &json!({})));
+        conf
+    };
+    let google = json!({"google": {"file": "account.json", "scope": "scope-1"}});
+    let mut gateway = with(&model, google).start_with(place).await;
+    assert_eq!(authorization(&gateway, &model).await, "Bearer federated-token");
+    let request = tokens.only_request();
+    assert_eq!(request.path, "/v1/token");
+    for (name, expected) in [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        (
+            "audience",
+            "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+        ),
+        ("scope", "scope-1"),
+        ("requested_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+        ("subject_token", "first-subject"),
+    ] {
+        assert_eq!(member(&request, name), expected, "{name}");
+    }
+    // The platform changes the token; the next fetch reads it.
+    write(gateway.directory(), "projected", "second-subject");
+    let scope = "providers.local.credential.google.scope";
+    gateway.reconfigure(|conf| conf.set(scope, "scope-2")).await;
+    assert_eq!(authorization(&gateway, &model).await, "Bearer federated-token");
+    assert_eq!(member(&tokens.last_request(), "subject_token"), "second-subject");
+}
+
+#[tokio::test]
+async fn google_takes_the_token_of_another_cloud_from_a_service_for_an_account() {
+    let (model, tokens, identity) = (upstream().await, upstream().await, upstream().await);
+    identity.always(answer(&json!({"value": "subject-1"})));
+    tokens.then(token("federated-token", json!(3600))).always(answer(
+        &json!({"accessToken": "account-token", "expireTime": "2999-01-01T00:00:00Z"}),
+    ));
+    let place = |directory: &Path, conf: Conf| {
+        let source = json!({
+            "url": format!("http://{}/identity?resource=r", identity.address()),
+            "headers": {"Metadata": "True"},
+            "format": {"type": "json", "subject_token_field_name": "value"},
+        });
+        let path = "v1/projects/-/serviceAccounts/a@p.iam.gserviceaccount.com:generateAccessToken";
+        let more = json!({
+            "service_account_impersonation_url": format!("http://{}/{path}", tokens.address()),
+            "service_account_impersonation": {"token_lifetime_seconds": 600},
+        });
+        write(directory, "account.json", &external_account(&tokens, &source, &more));
+        let file = directory.join("account.json");
+        conf.variable("GOOGLE_APPLICATION_CREDENTIALS", file.to_str().expect("UTF-8"))
+    };
+    let gateway = with(&model, json!({"google": {}})).start_with(place).await;
+    assert_eq!(authorization(&gateway, &model).await, "Bearer account-token");
+    let asked = identity.only_request();
+    assert_eq!((&*asked.path, asked.header("metadata")), ("/identity?resource=r", "True"));
+    let [exchange, impersonation] = &tokens.requests()[..] else { panic!("two requests") };
+    assert_eq!(member(exchange, "subject_token"), "subject-1");
+    let all = "https://www.googleapis.com/auth/cloud-platform";
+    assert_eq!(member(exchange, "scope"), all);
+    assert!(impersonation.path.ends_with(":generateAccessToken"), "{}", impersonation.path);
+    assert_eq!(impersonation.header("authorization"), "Bearer federated-token");
+    assert_eq!(impersonation.json(), json!({"scope": [all], "lifetime": "600s"}));
+    let shown = format!("{}{}", gateway.stderr(), gateway.metrics().await.text());
+    for secret in ["subject-1", "federated-token", "account-token"] {
+        assert!(!shown.contains(secret), "{secret} shows: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn what_fails_on_the_way_to_a_token_of_google_is_said() {
+    let (model, tokens) = (upstream().await, upstream().await);
+    let refusal = json!({"error": "invalid_grant", "error_description": "no such pool"});
+    tokens.always(answer(&refusal).with_status(400));
+    let format = json!({"type": "json", "subject_token_field_name": "value"});
+    for (subject, told) in [
+        ("subject-1", "the identity's own token: it is not in JSON"),
+        (r#"{"other": "subject-1"}"#, "the identity's own token: its JSON has no text `value`"),
+        (
+            r#"{"value": "subject-1"}"#,
+            "the exchange: status 400 Bad Request: invalid_grant: no such pool",
+        ),
+    ] {
+        let place = |directory: &Path, conf: Conf| {
+            write(directory, "projected", subject);
+            let source = json!({"file": "projected", "format": format});
+            write(directory, "account.json", &external_account(&tokens, &source, &json!({})));
+            conf
+        };
+        let google = json!({"google": {"file": "account.json"}});
+        let gateway = with(&model, google).start_with(place).await;
+        gateway.client().chat("demo").await.assert_error(503, "credential_unavailable");
+        gateway.until_stderr(told).await;
+        assert!(!gateway.stderr().contains("subject-1"), "{}", gateway.stderr());
+    }
+}
+
+#[tokio::test]
+async fn azure_gives_tokens_to_an_app_service() {
+    let (model, identity) = (upstream().await, upstream().await);
+    // In place of a lifetime it tells an end, in seconds since 1970 and as text.
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let end = u32::try_from(since_1970.as_secs() + 7200).expect("before 2106");
+    identity.always(answer(&json!({
+        "access_token": "app-token", "expires_on": end.to_string(), "resource": "r", "token_type": "Bearer",
+    })));
+    let url = format!("http://{}/msi/token", identity.address());
+    let query = "api-version=2019-08-01&resource=https%3A%2F%2Fcognitiveservices.azure.com";
+    for (azure, expected) in [
+        (json!({}), query.to_owned()),
+        (json!({"from": "app_service", "client_id": "mine"}), format!("{query}&client_id=mine")),
+    ] {
+        let conf = with(&model, json!({"azure": azure}))
+            .variable("IDENTITY_ENDPOINT", &url)
+            .variable("IDENTITY_HEADER", "header-secret");
+        let gateway = conf.start().await;
+        assert_eq!(authorization(&gateway, &model).await, "Bearer app-token");
+        let request = identity.last_request();
+        assert_eq!(request.path, format!("/msi/token?{expected}"));
+        assert_eq!(request.header("x-identity-header"), "header-secret");
+        assert_eq!(request.header("metadata"), "");
+        let expiry = r#"tollgate_credential_expiry_timestamp_seconds{provider="local"}"#;
+        let told = gateway.metric(expiry).await;
+        assert!((told - f64::from(end)).abs() <= 2.0, "{told} {end}");
+        let shown = format!("{}{}", gateway.stderr(), gateway.metrics().await.text());
+        assert!(!shown.contains("header-secret") && !shown.contains("app-token"), "{shown}");
+    }
 }

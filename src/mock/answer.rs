@@ -19,6 +19,8 @@ pub(crate) struct Answer {
     pub(crate) content: Content,
     /// The model's tokens in it: what a pace is reckoned by.
     pub(crate) tokens: usize,
+    /// A header that only this answer has.
+    pub(crate) header: Option<(&'static str, &'static str)>,
 }
 
 /// The body of an answer.
@@ -40,18 +42,19 @@ impl Answer {
 
     /// A whole answer of another type.
     pub(crate) fn bytes(content_type: &'static str, body: Vec<u8>) -> Self {
-        Self { status: 200, content_type, content: Content::Whole(body), tokens: 0 }
+        Self { status: 200, content_type, content: Content::Whole(body), tokens: 0, header: None }
     }
 
     /// A stream.
     pub(crate) fn stream(dialect: Dialect, events: Events, tokens: usize) -> Self {
         let content = Content::Events(events);
-        Self { status: 200, content_type: dialect.stream_type(), content, tokens }
+        Self { status: 200, content_type: dialect.stream_type(), content, tokens, header: None }
     }
 
     /// No answer: the reason, as the dialect says it.
     pub(crate) fn refusal(dialect: Dialect, refusal: &Refusal) -> Self {
-        Self { status: refusal.status, ..Self::value(&dialect.error(refusal)) }
+        let header = dialect.error_kind(refusal.status);
+        Self { status: refusal.status, header, ..Self::value(&dialect.error(refusal)) }
     }
 
     /// The same with the model's tokens in it.
@@ -119,10 +122,10 @@ impl Events {
     }
 
     /// Puts an event before the one with this number, or at the end.
-    pub(crate) fn insert(&mut self, number: usize, event: &str) {
+    pub(crate) fn insert(&mut self, number: usize, event: &[u8]) {
         let number = number.min(self.ends.len());
         let start = self.start(number);
-        self.bytes.splice(start..start, event.bytes());
+        self.bytes.splice(start..start, event.iter().copied());
         self.ends.iter_mut().skip(number).for_each(|end| *end += event.len());
         self.ends.insert(number, start + event.len());
     }
@@ -176,9 +179,9 @@ mod tests {
     fn events_can_be_changed() {
         let mut changed = events();
         assert_eq!(shown(&changed), "role |a |b |end ");
-        changed.insert(1, "X ");
+        changed.insert(1, b"X ");
         assert_eq!(shown(&changed), "role |X |a |b |end ");
-        changed.insert(99, "Y ");
+        changed.insert(99, b"Y ");
         assert_eq!(shown(&changed), "role |X |a |b |end |Y ");
         changed.truncate(2);
         assert_eq!(shown(&changed), "role |X ");

@@ -15,6 +15,8 @@ use super::turn::{Finish, SIGNATURE, Turn};
 use check::check;
 use request::Body;
 
+pub(crate) use check::check_budget;
+
 mod check;
 mod request;
 

@@ -66,6 +66,25 @@ impl Choice<'_> {
     }
 }
 
+/// What ids and names of tools may consist of.
+pub(crate) fn is_name(text: &str) -> bool {
+    let may = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    !text.is_empty() && text.bytes().all(may)
+}
+
+/// Whether each call has its result in the message behind it, and each result its call before.
+pub(crate) fn check_results(calls: &[&str], results: &[&str]) -> Result<(), Refusal> {
+    if let Some(call) = calls.iter().find(|call| !results.contains(call)) {
+        let wrong = format!("The call '{call}' has no result in the next message.");
+        return Err(Refusal::bad(wrong).param("messages"));
+    }
+    if let Some(result) = results.iter().find(|result| !calls.contains(result)) {
+        let wrong = format!("The result '{result}' has no call in the message before.");
+        return Err(Refusal::bad(wrong).param("messages"));
+    }
+    Ok(())
+}
+
 /// Reads a member of a request that was kept as it stands.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(
     member: &'static str,

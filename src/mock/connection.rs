@@ -207,6 +207,9 @@ fn put_head(out: &mut Vec<u8>, reply: &Reply, head: Head) {
     }
     let number = format!("{:016x}", reply.number);
     put(out, &[reply.dialect.id_header(), ": req_mock", &number, "\r\n"]);
+    if let Some((name, value)) = reply.header {
+        put(out, &[name, ": ", value, "\r\n"]);
+    }
     for header in &reply.headers {
         put(out, &[header.name.as_str(), ": "]);
         out.extend_from_slice(header.value.as_bytes());

@@ -2,10 +2,12 @@
 //! a stream goes wrong.
 //!
 //! Sources: OpenAI API reference, "Error codes" and "Streaming events"; Anthropic API reference,
-//! "Errors" and "Streaming messages"; `google.rpc.Code` for Gemini.
+//! "Errors" and "Streaming messages"; `google.rpc.Code` for Gemini; Amazon Bedrock API reference, "Converse" and
+//! "ConverseStream", "Errors".
 
 use serde_json::{Value, json};
 
+use super::bedrock::frames;
 use super::refusal::Refusal;
 
 /// Whose words an answer uses.
@@ -21,6 +23,8 @@ pub(crate) enum Dialect {
     Gemini,
     /// Gemini's stream as one JSON array, which is what it gives without `alt=sse`.
     GeminiArray,
+    /// Bedrock's Converse, whole or in frames.
+    Bedrock,
 }
 
 impl Dialect {
@@ -28,6 +32,7 @@ impl Dialect {
     pub(crate) fn id_header(self) -> &'static str {
         match self {
             Dialect::Anthropic => "request-id",
+            Dialect::Bedrock => "x-amzn-requestid",
             _ => "x-request-id",
         }
     }
@@ -36,8 +41,14 @@ impl Dialect {
     pub(crate) fn stream_type(self) -> &'static str {
         match self {
             Dialect::GeminiArray => "application/json",
+            Dialect::Bedrock => "application/vnd.amazon.eventstream",
             _ => "text/event-stream",
         }
+    }
+
+    /// The header that says what kind of error an answer is, where errors have one beside their body.
+    pub(crate) fn error_kind(self, status: u16) -> Option<(&'static str, &'static str)> {
+        (self == Dialect::Bedrock).then(|| ("x-amzn-errortype", aws_exception(status)))
     }
 
     /// The body of an error.
@@ -54,12 +65,16 @@ impl Dialect {
                 "status": google_status(refusal.status),
             } }),
             Dialect::GeminiArray => json!([Dialect::Gemini.error(refusal)]),
+            Dialect::Bedrock => json!({ "message": refusal.message }),
         }
     }
 
     /// The event with this number, as an error that ends a stream.
-    pub(crate) fn error_event(self, refusal: &Refusal, number: usize) -> String {
-        match self {
+    pub(crate) fn error_event(self, refusal: &Refusal, number: usize) -> Vec<u8> {
+        let text = match self {
+            Dialect::Bedrock => {
+                return frames::exception(aws_exception(refusal.status), &self.error(refusal));
+            }
             Dialect::OpenAi | Dialect::Gemini => format!("data: {}\n\n", self.error(refusal)),
             Dialect::Responses => {
                 let event = json!({
@@ -71,13 +86,15 @@ impl Dialect {
             }
             Dialect::Anthropic => format!("event: error\ndata: {}\n\n", self.error(refusal)),
             Dialect::GeminiArray => element(number, &Dialect::Gemini.error(refusal).to_string()),
-        }
+        };
+        text.into_bytes()
     }
 
-    /// The event with this number, as no JSON parser takes it.
-    pub(crate) fn malformed_event(self, number: usize) -> String {
+    /// The event with this number, as no reader takes it: JSON that breaks off, or a frame whose checksum is wrong.
+    pub(crate) fn malformed_event(self, number: usize) -> Vec<u8> {
         const GEMINI: &str = r#"{"candidates":[{"index":0,"content":"#;
-        match self {
+        let text = match self {
+            Dialect::Bedrock => return frames::damaged(),
             Dialect::OpenAi => {
                 let data = r#"{"id":"chatcmpl-mock","choices":[{"index":0,"delta":"#;
                 format!("data: {data}\n\n")
@@ -92,6 +109,16 @@ impl Dialect {
             }
             Dialect::Gemini => format!("data: {GEMINI}\n\n"),
             Dialect::GeminiArray => element(number, GEMINI),
+        };
+        text.into_bytes()
+    }
+
+    /// With how many events a stream ends that is complete.
+    pub(crate) fn last_events(self) -> usize {
+        match self {
+            // The end, and what was used.
+            Dialect::Bedrock => 2,
+            _ => 1,
         }
     }
 
@@ -156,5 +183,18 @@ fn google_status(status: u16) -> &'static str {
         504 => "DEADLINE_EXCEEDED",
         500.. => "INTERNAL",
         _ => "INVALID_ARGUMENT",
+    }
+}
+
+fn aws_exception(status: u16) -> &'static str {
+    match status {
+        401 | 403 => "AccessDeniedException",
+        404 => "ResourceNotFoundException",
+        408 => "ModelTimeoutException",
+        424 => "ModelErrorException",
+        429 => "ThrottlingException",
+        503 => "ServiceUnavailableException",
+        500.. => "InternalServerException",
+        _ => "ValidationException",
     }
 }

@@ -30,7 +30,6 @@ pub(crate) fn answer(route: Route, path: &str, models: &[String]) -> Result<Answ
 
 fn list(dialect: Dialect, cards: Vec<Value>, models: &[String]) -> Value {
     match dialect {
-        Dialect::OpenAi | Dialect::Responses => json!({ "object": "list", "data": cards }),
         Dialect::Anthropic => json!({
             "data": cards,
             "has_more": false,
@@ -38,12 +37,16 @@ fn list(dialect: Dialect, cards: Vec<Value>, models: &[String]) -> Value {
             "last_id": models.last(),
         }),
         Dialect::Gemini | Dialect::GeminiArray => json!({ "models": cards }),
+        // Bedrock's runtime has no list.
+        Dialect::OpenAi | Dialect::Responses | Dialect::Bedrock => {
+            json!({ "object": "list", "data": cards })
+        }
     }
 }
 
 fn card(dialect: Dialect, id: &str) -> Value {
     match dialect {
-        Dialect::OpenAi | Dialect::Responses => {
+        Dialect::OpenAi | Dialect::Responses | Dialect::Bedrock => {
             json!({ "id": id, "object": "model", "created": CREATED, "owned_by": "mock" })
         }
         Dialect::Anthropic => json!({

@@ -15,6 +15,8 @@ pub(crate) struct Reply {
     pub(crate) dialect: Dialect,
     pub(crate) content_type: &'static str,
     pub(crate) headers: Vec<Header>,
+    /// A header of the answer itself.
+    pub(crate) header: Option<(&'static str, &'static str)>,
     /// A number that no other answer has.
     pub(crate) number: u64,
     /// No answer at all: wait for the client to leave.
@@ -59,6 +61,7 @@ impl Reply {
             step: Duration::from_millis(behaviour.chunk_ms.into()),
             length: 0,
             content: answer.content,
+            header: answer.header,
             ending: Ending::Complete,
             headers: Vec::new(),
         };
@@ -87,7 +90,7 @@ impl Reply {
         let dialect = self.dialect;
         if let Content::Events(events) = &mut self.content {
             if behaviour.no_done {
-                events.truncate(events.len().saturating_sub(1));
+                events.truncate(events.len().saturating_sub(dialect.last_events()));
             }
             if let Some(number) = behaviour.error_at {
                 let error = Refusal::new(500, "A simulated failure in mid-stream.");

@@ -19,7 +19,7 @@ use super::request::Body;
 use super::route::{Route, path_of};
 use super::stats::Stats;
 use super::turn::Turn;
-use super::{anthropic, gemini, media, models, responses, texts};
+use super::{anthropic, bedrock, gemini, media, models, responses, texts};
 
 /// One instance: its models, its behaviour, its counters.
 pub(crate) struct Server {
@@ -109,6 +109,7 @@ fn answer(server: &Server, asked: &mut Asked<'_>) -> Result<Answer, Refusal> {
         Route::StreamGenerate | Route::StreamGenerateArray => gemini::stream_generate(asked),
         Route::GeminiCountTokens => gemini::count_tokens(asked),
         Route::Embed | Route::BatchEmbed => gemini::embed(asked),
+        Route::Converse | Route::ConverseStream => bedrock::converse(asked),
         _ => plain_answer(server, asked),
     }
 }

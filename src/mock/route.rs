@@ -32,6 +32,8 @@ pub(crate) enum Route {
     BatchEmbed,
     GeminiModels,
     GeminiModel,
+    Converse,
+    ConverseStream,
     Health,
     /// The path is served, with another method.
     WrongMethod,
@@ -43,7 +45,7 @@ pub(crate) enum Route {
 
 impl Route {
     /// Every route, in order.
-    pub(crate) const ALL: [Route; 30] = [
+    pub(crate) const ALL: [Route; 32] = [
         Route::Chat,
         Route::Completions,
         Route::Embeddings,
@@ -68,6 +70,8 @@ impl Route {
         Route::BatchEmbed,
         Route::GeminiModels,
         Route::GeminiModel,
+        Route::Converse,
+        Route::ConverseStream,
         Route::Health,
         Route::WrongMethod,
         Route::NotFound,
@@ -100,6 +104,7 @@ impl Route {
             "/v1/chat/completions" => Some(Route::Chat),
             "/v1/embeddings" => Some(Route::Embeddings),
             _ => Self::gemini(target)
+                .or_else(|| Self::bedrock(path))
                 .or_else(|| Self::on_platform(path))
                 .or_else(|| Self::model(path))
                 .or_else(|| Self::ALL.into_iter().find(known)),
@@ -118,6 +123,15 @@ impl Route {
             "countTokens" => Some(Route::GeminiCountTokens),
             "embedContent" => Some(Route::Embed),
             "batchEmbedContents" => Some(Route::BatchEmbed),
+            _ => None,
+        }
+    }
+
+    /// An operation on a model of Bedrock's.
+    fn bedrock(path: &str) -> Option<Self> {
+        match bedrock_model(path)?.1 {
+            "converse" => Some(Route::Converse),
+            "converse-stream" => Some(Route::ConverseStream),
             _ => None,
         }
     }
@@ -172,6 +186,8 @@ impl Route {
             Route::BatchEmbed => "/v1beta/models/{id}:batchEmbedContents",
             Route::GeminiModels => "/v1beta/models",
             Route::GeminiModel => "/v1beta/models/{id}",
+            Route::Converse => "/model/{id}/converse",
+            Route::ConverseStream => "/model/{id}/converse-stream",
             Route::Health => "/health",
             Route::WrongMethod => "wrong method",
             Route::NotFound => "unknown",
@@ -208,6 +224,7 @@ impl Route {
             | Route::BatchEmbed
             | Route::GeminiModels
             | Route::GeminiModel => Dialect::Gemini,
+            Route::Converse | Route::ConverseStream => Dialect::Bedrock,
             _ => Dialect::OpenAi,
         }
     }
@@ -239,6 +256,11 @@ pub(crate) fn model_id(path: &str) -> Option<&str> {
 pub(crate) fn gemini_model(path: &str) -> Option<(&str, &str)> {
     let (_, model) = path.split_once("/models/")?;
     model.rsplit_once(':').filter(|(id, _)| !id.is_empty())
+}
+
+/// Model and operation in `/model/{id}/{operation}`; slashes of an id are escaped.
+pub(crate) fn bedrock_model(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix("/model/")?.split_once('/').filter(|(id, _)| !id.is_empty())
 }
 
 /// The model in Vertex AI's path of one of Anthropic's.
@@ -298,6 +320,10 @@ mod tests {
                 "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
                 Route::CountTokens,
             ),
+            ("POST", "/model/us.anthropic.claude-x-v1%3A0/converse", Route::Converse),
+            ("POST", "/model/arn%3Aaws%3Abedrock%2Fa/converse-stream", Route::ConverseStream),
+            ("POST", "/model//converse", Route::NotFound),
+            ("POST", "/model/a/invoke", Route::NotFound),
             ("HEAD", "/health", Route::Health),
             ("GET", "/v1/chat/completions", Route::WrongMethod),
             ("POST", "/v1/models", Route::WrongMethod),

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::{Options, serve};
 
 mod anthropic;
+mod bedrock;
 mod dialect_faults;
 mod endpoints;
 mod faults;

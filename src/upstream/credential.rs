@@ -6,6 +6,7 @@
 //! not seen here, and no file is read but the token of a container, which its platform changes at will.
 
 mod aws;
+mod federation;
 pub mod fetch;
 mod google;
 mod keeper;

@@ -145,7 +145,8 @@ async fn what_the_model_says_passes_even_where_it_is_broken() {
 }
 
 async fn start() -> (Server, Gateway) {
-    let llmock = Server::llmock().await;
+    // Streams at a model's pace, so that a caller that stops reading does so in the middle.
+    let llmock = Server::llmock(&["--tool-mode", "off", "--stream-chunk-delay-ms", "20"]).await;
     let mut gateway =
         conf().set("timeouts", json!({"first_byte_ms": 1500, "between_bytes_ms": 1500}));
     for (dialect, base, model) in UPSTREAMS {

@@ -12,21 +12,18 @@ import Anthropic, {
   RateLimitError,
 } from '@anthropic-ai/sdk';
 import {
-  ARGUMENTS,
   CUT,
   CUT_TOKENS,
   PERSON,
   PNG,
-  SOMEONE,
   THOUGHT,
-  TOKENS,
   WEATHER,
-  WORDS,
   behaving,
-  echoed,
   raised,
   read,
   run,
+  scripted,
+  sent,
   tells,
 } from './matrix.mjs';
 
@@ -45,22 +42,22 @@ const asking = (upstream, more = {}) => ({
 
 const ask = (upstream, more) => client(upstream).messages.create(asking(upstream, more));
 
-await run({
+const text = async (upstream, more) => (await ask(upstream, more)).content[0].text;
+
+const tasks = {
   async whole(upstream) {
     const answer = await ask(upstream, { system: 'Be brief.' });
-    assert.deepEqual(answer.content.map(({ text }) => text), [WORDS]);
+    assert.deepEqual(answer.content.map(({ text }) => text), [upstream.words]);
     assert.equal(answer.stop_reason, 'end_turn');
-    assert.equal(answer.usage.output_tokens, TOKENS);
+    assert.equal(answer.usage.output_tokens, upstream.tokens);
     assert.ok(answer.usage.input_tokens > 0);
-    const cut = await ask(upstream, { max_tokens: CUT_TOKENS });
-    assert.deepEqual([cut.content[0].text, cut.stop_reason], [CUT, 'max_tokens']);
   },
 
   async stream(upstream) {
     const final = await client(upstream).messages.stream(asking(upstream)).finalMessage();
-    assert.deepEqual(final.content.map(({ text }) => text), [WORDS]);
+    assert.deepEqual(final.content.map(({ text }) => text), [upstream.words]);
     assert.equal(final.stop_reason, 'end_turn');
-    assert.equal(final.usage.output_tokens, TOKENS);
+    assert.equal(final.usage.output_tokens, upstream.tokens);
     const events = await read(await ask(upstream, { stream: true }));
     assert.deepEqual([events[0].type, events.at(-1).type], ['message_start', 'message_stop']);
   },
@@ -69,16 +66,15 @@ await run({
     const { content, stop_reason } = await ask(upstream, { tools });
     assert.equal(stop_reason, 'tool_use');
     const [call] = content.filter(({ type }) => type === 'tool_use');
-    assert.deepEqual([call.name, call.input], ['weather', ARGUMENTS]);
+    assert.deepEqual([call.name, call.input], ['weather', upstream.arguments]);
     const result = { type: 'tool_result', tool_use_id: call.id, content: 'sunny today' };
     const turns = [{ role: 'assistant', content }, { role: 'user', content: [result] }];
     const history = { tools, messages: [...messages, ...turns] };
-    assert.equal((await ask(upstream, history)).content[0].text, WORDS);
-    const echo = await behaving('echo', () => ask(upstream, history));
-    assert.match(echoed(echo.content[0].text), /sunny today/);
+    assert.equal((await ask(upstream, history)).content[0].text, upstream.words);
+    assert.match(await sent(upstream, () => text(upstream, history)), /sunny today/);
     const body = asking(upstream, { tools, tool_choice: { type: 'tool', name: 'weather' } });
     const final = await client(upstream).messages.stream(body).finalMessage();
-    assert.deepEqual(final.content.map(({ input }) => input), [ARGUMENTS]);
+    assert.deepEqual(final.content.map(({ input }) => input), [upstream.arguments]);
     assert.equal(final.stop_reason, 'tool_use');
   },
 
@@ -86,14 +82,21 @@ await run({
     const source = { type: 'base64', media_type: 'image/png', data: PNG };
     const content = [{ type: 'text', text: 'What is this?' }, { type: 'image', source }];
     const more = { messages: [{ role: 'user', content }] };
-    const answer = await behaving('echo', () => ask(upstream, more));
-    assert.ok(echoed(answer.content[0].text).includes(PNG));
+    assert.ok((await sent(upstream, () => text(upstream, more))).includes(PNG));
   },
 
   async structured(upstream) {
+    await scripted(upstream);
     const output_config = { format: { type: 'json_schema', schema: PERSON } };
     const answer = await ask(upstream, { output_config });
-    assert.deepEqual(JSON.parse(answer.content[0].text), SOMEONE);
+    assert.deepEqual(JSON.parse(answer.content[0].text), upstream.person);
+  },
+};
+
+await run(tasks, {
+  async cut(upstream) {
+    const { content, stop_reason } = await ask(upstream, { max_tokens: CUT_TOKENS });
+    assert.deepEqual([content[0].text, stop_reason], [CUT, 'max_tokens']);
   },
 
   async thought(upstream) {

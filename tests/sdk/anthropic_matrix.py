@@ -24,9 +24,10 @@ from matrix import (
     WEATHER,
     WORDS,
     behaving,
-    echoed,
     raised,
     run,
+    scripted,
+    sent,
 )
 
 # What tells that a stream is broken: an error in it, a connection that ends, an event that is none.
@@ -53,6 +54,10 @@ def ask(upstream, **more):
     return client(upstream).messages.create(**asking(upstream, **more))
 
 
+def text(upstream, **more):
+    return ask(upstream, **more).content[-1].text
+
+
 def said(answer):
     """An answer as a message of the conversation that goes on."""
     return {"role": "assistant", "content": [block.to_dict() for block in answer.content]}
@@ -61,9 +66,13 @@ def said(answer):
 def whole(upstream):
     answer = ask(upstream, system="Be brief.")
     assert (answer.type, answer.role) == ("message", "assistant"), answer
-    assert [block.text for block in answer.content] == [WORDS], answer
+    assert [block.text for block in answer.content] == [upstream.words], answer
     assert answer.stop_reason == "end_turn", answer
-    assert answer.usage.output_tokens == TOKENS and answer.usage.input_tokens > 0, answer.usage
+    assert answer.usage.output_tokens == upstream.tokens, answer.usage
+    assert answer.usage.input_tokens > 0, answer.usage
+
+
+def cut(upstream):
     answer = ask(upstream, max_tokens=CUT_TOKENS)
     assert (answer.content[0].text, answer.stop_reason) == (CUT, "max_tokens"), answer
     assert answer.usage.output_tokens == CUT_TOKENS, answer.usage
@@ -71,10 +80,10 @@ def whole(upstream):
 
 def stream(upstream):
     with client(upstream).messages.stream(**asking(upstream)) as events:
-        assert "".join(events.text_stream) == WORDS
+        assert "".join(events.text_stream) == upstream.words
         final = events.get_final_message()
-    assert [block.text for block in final.content] == [WORDS], final
-    assert (final.stop_reason, final.usage.output_tokens) == ("end_turn", TOKENS), final
+    assert [block.text for block in final.content] == [upstream.words], final
+    assert (final.stop_reason, final.usage.output_tokens) == ("end_turn", upstream.tokens), final
     assert final.usage.input_tokens > 0, final.usage
     kinds = [event.type for event in ask(upstream, stream=True)]
     assert (kinds[0], kinds[-1]) == ("message_start", "message_stop"), kinds
@@ -84,16 +93,15 @@ def tool(upstream):
     answer = ask(upstream, tools=TOOLS)
     assert answer.stop_reason == "tool_use", answer
     (call,) = [block for block in answer.content if block.type == "tool_use"]
-    assert (call.name, call.input) == ("weather", ARGUMENTS), call
+    assert (call.name, call.input) == ("weather", upstream.arguments), call
     result = {"type": "tool_result", "tool_use_id": call.id, "content": "sunny today"}
     history = [
         *SAY_HELLO,
         said(answer),
         {"role": "user", "content": [result]},
     ]
-    assert ask(upstream, messages=history, tools=TOOLS).content[0].text == WORDS
-    with behaving("echo"):
-        body = echoed(ask(upstream, messages=history, tools=TOOLS).content[0].text)
+    assert ask(upstream, messages=history, tools=TOOLS).content[0].text == upstream.words
+    body = sent(upstream, lambda: text(upstream, messages=history, tools=TOOLS))
     assert "sunny today" in body and body.count("weather") >= 2, body
 
 
@@ -120,9 +128,8 @@ def parallel_tools(upstream):
             {"type": "tool_result", "tool_use_id": call.id, "content": f"sunny {number}"}
             for number, call in enumerate(calls)
         ]
-        with behaving("echo"):
-            history = [*SAY_HELLO, said(answer), {"role": "user", "content": results}]
-            body = echoed(ask(upstream, messages=history, tools=TOOLS).content[0].text)
+        history = [*SAY_HELLO, said(answer), {"role": "user", "content": results}]
+        body = sent(upstream, lambda: text(upstream, messages=history, tools=TOOLS))
         assert all(f"sunny {number}" in body for number in range(3)), body
 
 
@@ -132,8 +139,7 @@ def thought_with_tool(upstream):
     (call,) = [block for block in answer.content if block.type == "tool_use"]
     result = {"type": "tool_result", "tool_use_id": call.id, "content": "sunny today"}
     history = [*SAY_HELLO, said(answer), {"role": "user", "content": [result]}]
-    with behaving("echo"):
-        body = echoed(ask(upstream, messages=history, **more).content[-1].text)
+    body = sent(upstream, lambda: text(upstream, messages=history, **more))
     assert "sunny today" in body, body
     assert (SIGNATURE in body) == upstream.tells_thoughts, body
 
@@ -147,9 +153,7 @@ def conversation(upstream):
     tuning = {"stop_sequences": ["STOP-HERE"], "metadata": {"user_id": "me"}}
     # The client leaves it to those who know that an older model answers.
     tuning["extra_body"] = {"temperature": 0.25}
-    with behaving("echo"):
-        answer = ask(upstream, messages=messages, system="Be brief.", **tuning)
-    body = echoed(answer.content[0].text)
+    body = sent(upstream, lambda: text(upstream, messages=messages, system="Be brief.", **tuning))
     words = ["Be brief.", "One?", "Two.", "Three?", "0.25"]
     assert all(word in body for word in words), body
     assert ("STOP-HERE" in body) == upstream.has_stops, body
@@ -158,22 +162,21 @@ def conversation(upstream):
 def document(upstream):
     source = {"type": "base64", "media_type": "application/pdf", "data": PDF}
     content = [{"type": "text", "text": "What is this?"}, {"type": "document", "source": source}]
-    with behaving("echo"):
-        answer = ask(upstream, messages=[{"role": "user", "content": content}])
-    assert PDF in echoed(answer.content[0].text), answer
+    body = sent(upstream, lambda: text(upstream, messages=[{"role": "user", "content": content}]))
+    assert PDF in body, body
 
 
 def image(upstream):
     source = {"type": "base64", "media_type": "image/png", "data": PNG}
     content = [{"type": "text", "text": "What is this?"}, {"type": "image", "source": source}]
-    with behaving("echo"):
-        answer = ask(upstream, messages=[{"role": "user", "content": content}])
-    assert PNG in echoed(answer.content[0].text), answer
+    body = sent(upstream, lambda: text(upstream, messages=[{"role": "user", "content": content}]))
+    assert PNG in body, body
 
 
 def structured(upstream):
+    scripted(upstream)
     answer = client(upstream).messages.parse(**asking(upstream, output_format=Person))
-    assert answer.parsed_output == Person(name="text", age=1), answer
+    assert answer.parsed_output == Person(**upstream.person), answer
 
 
 def thought(upstream):
@@ -232,21 +235,18 @@ def models(upstream):
 
 
 run(
+    [whole, stream, tool, image, structured],
     [
-        whole,
-        stream,
-        tool,
+        cut,
         tool_stream,
         parallel_tools,
         conversation,
         document,
-        image,
-        structured,
         thought,
         thought_with_tool,
         count_tokens,
         errors,
         broken_streams,
         models,
-    ]
+    ],
 )

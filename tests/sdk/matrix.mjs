@@ -2,16 +2,17 @@
 // checks are run against each upstream.
 //
 // TOLLGATE_URL and TOLLGATE_KEY say where the gateway is and as whom to call; TOLLGATE_MOCK is the
-// simulated model server behind it, and TOLLGATE_UPSTREAMS names the aliases: each begins with the
-// dialect that its upstream speaks. Before them the model server is called directly: what the client does
-// not take from there is no fault of the gateway's.
+// simulated model server behind it, TOLLGATE_LLMOCK a third party's, and TOLLGATE_UPSTREAMS names the
+// aliases: each begins with the dialect that its upstream speaks, and one that ends in `-llmock` is served
+// by the third party's. Before them the model server is called directly: what the client does not take
+// from there is no fault of the gateway's.
 
 import assert from 'node:assert/strict';
 
-const { TOLLGATE_URL, TOLLGATE_KEY, TOLLGATE_MOCK, TOLLGATE_UPSTREAMS } = process.env;
+const { TOLLGATE_URL, TOLLGATE_KEY, TOLLGATE_MOCK, TOLLGATE_LLMOCK, TOLLGATE_UPSTREAMS } = process.env;
 
 // What the simulated model says, and how long that is.
-export const WORDS = 'The toll is paid, the gate is open, and the road goes on.The toll is paid';
+const WORDS = 'The toll is paid, the gate is open, and the road goes on.The toll is paid';
 export const TOKENS = 20;
 export const CUT = 'The toll is paid,';
 export const CUT_TOKENS = 5;
@@ -27,7 +28,7 @@ export const WEATHER = {
   required: ['city'],
   additionalProperties: false,
 };
-export const ARGUMENTS = { city: 'text' };
+const ARGUMENTS = { city: 'text' };
 
 export const PERSON = {
   type: 'object',
@@ -35,21 +36,41 @@ export const PERSON = {
   required: ['name', 'age'],
   additionalProperties: false,
 };
-export const SOMEONE = { name: 'text', age: 1 };
+const SOMEONE = { name: 'text', age: 1 };
+
+// What the model says: words, arguments of calls, JSON by a schema of a person, and how many numbers a
+// vector has for which 64 were asked.
+const OURS = { words: WORDS, tokens: TOKENS, arguments: ARGUMENTS, person: SOMEONE, dimensions: 64 };
+const LLMOCKS = {
+  words: 'Mock response from mock.',
+  tokens: 6,
+  arguments: { city: 'mock-city' },
+  person: { name: 'mock-name', age: 1 },
+  dimensions: 1536,
+};
 
 function upstreams() {
-  const names = TOLLGATE_UPSTREAMS.split(',').filter(Boolean);
-  // Chat Completions has no place for thoughts.
-  const behind = (name) => ({
-    name,
-    dialect: name.split('-')[0],
-    url: TOLLGATE_URL,
-    key: TOLLGATE_KEY,
-    direct: false,
-    tellsThoughts: name !== 'openai',
-  });
-  const direct = { name: 'direct', dialect: 'direct', url: TOLLGATE_MOCK, key: 'none', direct: true, tellsThoughts: true };
-  return [direct, ...names.map(behind)];
+  const behind = (name) => {
+    const dialect = name.split('-')[0];
+    const thirdParty = name.endsWith('-llmock');
+    return {
+      name,
+      dialect,
+      url: TOLLGATE_URL,
+      key: TOLLGATE_KEY,
+      direct: false,
+      thirdParty,
+      // Chat Completions has no place for thoughts.
+      tellsThoughts: dialect !== 'openai',
+      // Claude has no embeddings, nor has llmock's Gemini; on Vertex AI and Bedrock the gateway serves
+      // chats alone.
+      embeds: !/^(anthropic|bedrock|gemini-vertex|gemini-llmock)/.test(name),
+      ...(thirdParty ? LLMOCKS : OURS),
+    };
+  };
+  const where = { url: TOLLGATE_MOCK, key: 'none', direct: true };
+  const direct = { ...behind('direct'), ...where };
+  return [direct, ...TOLLGATE_UPSTREAMS.split(',').filter(Boolean).map(behind)];
 }
 
 /** Whether the model server's own words about a failure arrive: of what the client cannot mend the
@@ -67,8 +88,24 @@ export async function behaving(settings, call) {
   }
 }
 
-/** The body that reached the model server, from the echo that it answered with. */
-export const echoed = (text) => JSON.parse(text).body;
+/** The body that reaches the model server in a call, which returns the text of its answer. */
+export async function sent(upstream, call) {
+  if (!upstream.thirdParty) return JSON.parse(await behaving('echo', call)).body;
+  await fetch(`${TOLLGATE_LLMOCK}/_llmock/reset`, { method: 'POST' });
+  await call();
+  const { requests } = await (await fetch(`${TOLLGATE_LLMOCK}/_llmock/requests`)).json();
+  assert.equal(requests.length, 1);
+  return JSON.stringify(requests[0].body);
+}
+
+/** Has the model say what the schema of a person wants, where it does not find the schema by itself:
+ * llmock knows that of Anthropic's dialect by an older name. */
+export async function scripted(upstream) {
+  if (upstream.name !== 'anthropic-llmock') return;
+  const reply = { type: 'reply', text: JSON.stringify(upstream.person) };
+  const body = JSON.stringify({ behaviors: [reply] });
+  await fetch(`${TOLLGATE_LLMOCK}/_llmock/scenario`, { method: 'POST', body });
+}
 
 export async function read(stream) {
   const events = [];
@@ -87,10 +124,12 @@ export async function raised(kind, call) {
   assert.fail(`${kind.name} was not raised`);
 }
 
-/** Runs each check against each upstream, all of them, and fails at the end. */
-export async function run(checks) {
+/** Runs each task against each upstream, and the other checks where the model server can be told how to
+ * behave: all of them, and fails at the end. */
+export async function run(tasks, more) {
   const failed = [];
   for (const upstream of upstreams()) {
+    const checks = upstream.thirdParty ? tasks : { ...tasks, ...more };
     for (const [check, call] of Object.entries(checks)) {
       const name = `${check} with ${upstream.name}`;
       try {

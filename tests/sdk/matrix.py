@@ -2,9 +2,10 @@
 checks are run against each upstream.
 
 TOLLGATE_URL and TOLLGATE_KEY say where the gateway is and as whom to call; TOLLGATE_MOCK is the
-simulated model server behind it, and TOLLGATE_UPSTREAMS names the aliases: each begins with the
-dialect that its upstream speaks. Before them the model server is called directly: what the client does not
-take from there is no fault of the gateway's.
+simulated model server behind it, TOLLGATE_LLMOCK a third party's, and TOLLGATE_UPSTREAMS names the
+aliases: each begins with the dialect that its upstream speaks, and one that ends in `-llmock` is served
+by the third party's. Before them the model server is called directly: what the client does not take
+from there is no fault of the gateway's.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 GATEWAY = os.environ["TOLLGATE_URL"]
 KEY = os.environ["TOLLGATE_KEY"]
 MOCK = os.environ["TOLLGATE_MOCK"]
+LLMOCK = os.environ.get("TOLLGATE_LLMOCK")
 
 # What the simulated model says, and how long that is.
 WORDS = "The toll is paid, the gate is open, and the road goes on.The toll is paid"
@@ -79,8 +81,42 @@ class Upstream:
 
     @property
     def has_temperature(self):
-        """Anthropic's newer models choose their tokens by themselves."""
-        return self.name != "anthropic"
+        """Claude's newer models choose their tokens by themselves."""
+        return self.dialect != "anthropic" or self.name.endswith("-older")
+
+    @property
+    def embeds(self):
+        """Claude has no embeddings, nor has llmock's Gemini; on Vertex AI and Bedrock the gateway
+        serves chats alone."""
+        without = ["gemini-vertex", "gemini-llmock"]
+        return self.dialect not in ["anthropic", "bedrock"] and self.name not in without
+
+    @property
+    def third_party(self):
+        return self.name.endswith("-llmock")
+
+    # What the model says: words, arguments of calls, JSON by a schema of a person, and vectors.
+
+    @property
+    def words(self):
+        return "Mock response from mock." if self.third_party else WORDS
+
+    @property
+    def tokens(self):
+        return len(self.words) // 4 if self.third_party else TOKENS
+
+    @property
+    def arguments(self):
+        return {"city": "mock-city"} if self.third_party else ARGUMENTS
+
+    @property
+    def person(self):
+        return {"name": "mock-name" if self.third_party else "text", "age": 1}
+
+    @property
+    def dimensions(self):
+        """How many numbers a vector has for which 64 were asked."""
+        return 1536 if self.third_party else 64
 
 
 def upstreams():
@@ -93,20 +129,36 @@ def upstreams():
 def behaving(settings):
     """Changes what the model server does: `status=400`, `echo`, …"""
 
-    def tell(path, body):
-        request = urllib.request.Request(MOCK + path, data=body.encode(), method="POST")
-        urllib.request.urlopen(request).read()
-
-    tell("/mock/behaviour", settings)
+    tell(MOCK + "/mock/behaviour", settings)
     try:
         yield
     finally:
-        tell("/mock/behaviour", "")
+        tell(MOCK + "/mock/behaviour", "")
 
 
-def echoed(text):
-    """The body that reached the model server, from the echo that it answered with."""
-    return json.loads(text)["body"]
+def tell(url, body):
+    request = urllib.request.Request(url, data=body.encode(), method="POST")
+    urllib.request.urlopen(request).read()
+
+
+def sent(upstream, call):
+    """The body that reaches the model server in a call, which returns the text of its answer."""
+    if not upstream.third_party:
+        with behaving("echo"):
+            return json.loads(call())["body"]
+    tell(LLMOCK + "/_llmock/reset", "")
+    call()
+    with urllib.request.urlopen(LLMOCK + "/_llmock/requests") as journal:
+        (request,) = json.load(journal)["requests"]
+    return json.dumps(request["body"])
+
+
+def scripted(upstream):
+    """Has the model say what the schema of a person wants, where it does not find the schema by
+    itself: llmock knows that of Anthropic's dialect by an older name."""
+    if upstream.name == "anthropic-llmock":
+        reply = {"type": "reply", "text": json.dumps(upstream.person)}
+        tell(LLMOCK + "/_llmock/scenario", json.dumps({"behaviors": [reply]}))
 
 
 def raised(kind, call):
@@ -118,11 +170,12 @@ def raised(kind, call):
     raise AssertionError(f"none of {kind} was raised")
 
 
-def run(checks):
-    """Runs each check against each upstream, all of them, and fails at the end."""
+def run(tasks, more=()):
+    """Runs each task against each upstream, and the other checks where the model server can be told
+    how to behave: all of them, and fails at the end."""
     failed = []
     for upstream in upstreams():
-        for check in checks:
+        for check in tasks if upstream.third_party else [*tasks, *more]:
             name = f"{check.__name__} with {upstream.name}"
             try:
                 check(upstream)

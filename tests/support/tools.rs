@@ -62,14 +62,12 @@ impl Server {
         Self::start(command, port, "/health").await
     }
 
-    /// llmock, a third party's model server with faults and a verdict, on a free port.
-    pub async fn llmock() -> Self {
+    /// llmock, a third party's model server with faults and a verdict, on a free port; `more` is what else it is told.
+    pub async fn llmock(more: &[&str]) -> Self {
         let port = Port::reserve();
         let number = port.address().port().to_string();
         let mut command = Command::new(python("llmock"));
-        command.args(["serve", "--port", &number, "--tool-mode", "off", "--log-level", "warning"]);
-        // Streams at a model's pace, so that a caller that stops reading does so in the middle.
-        command.args(["--stream-chunk-delay-ms", "20"]);
+        command.args(["serve", "--port", &number, "--log-level", "warning"]).args(more);
         Self::start(command, port, "/health").await
     }
 

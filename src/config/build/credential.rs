@@ -2,6 +2,7 @@
 
 mod aws;
 mod azure;
+mod federation;
 mod google;
 mod profile;
 

@@ -26,11 +26,11 @@ pub struct Credential {
     pub aws: Option<Aws>,
 }
 
-/// A Google service account: by its key, or as the metadata server knows it.
+/// A Google service account: by its key, for an identity of another cloud, or as the metadata server knows it.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Google {
-    /// The account's key in JSON, as Google's console gives it; it is watched. Default: `GOOGLE_APPLICATION_CREDENTIALS`, else tokens are asked of the metadata server (Compute Engine, Cloud Run, Workload Identity of GKE).
+    /// The account's key in JSON, as Google's console gives it, or the file of an external account (workload identity federation); it is watched. Default: `GOOGLE_APPLICATION_CREDENTIALS`, else tokens are asked of the metadata server (Compute Engine, Cloud Run, Workload Identity of GKE).
     pub file: Option<PathBuf>,
     /// What the tokens are for. Default https://www.googleapis.com/auth/cloud-platform.
     pub scope: Option<String>,
@@ -70,6 +70,8 @@ pub enum AzureFrom {
     Secret,
     /// By a token in a file (Workload Identity).
     Workload,
+    /// By App Service, Functions or Container Apps, whose environment has `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`: a managed identity.
+    AppService,
     /// By the machine: a managed identity.
     Instance,
 }

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use http::{HeaderName, HeaderValue};
+
 use crate::types::Secret;
 
 /// How requests are authorised where no fixed header does it.
@@ -12,6 +14,8 @@ use crate::types::Secret;
 pub enum Credential {
     /// Bearer tokens of a Google service account.
     Google(GoogleAccount),
+    /// Bearer tokens of Google for an identity of another cloud.
+    Federated(Federation),
     /// Bearer tokens of Microsoft Entra ID, for an application.
     Azure(AzureClient),
     /// Bearer tokens that a machine's metadata service gives out.
@@ -26,7 +30,44 @@ pub struct Metadata {
     /// What is asked, with its query.
     pub url: Box<str>,
     /// The header that keeps it from being asked by mistake, with its value.
-    pub header: (&'static str, &'static str),
+    pub header: (&'static str, Secret),
+}
+
+/// An identity of another cloud (Google, "Workload identity federation"; AIP-4117).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Federation {
+    /// The provider of identities, by Google's name for it.
+    pub audience: Box<str>,
+    /// What kind of token is exchanged.
+    pub token_type: Box<str>,
+    /// Where it is exchanged (RFC 8693).
+    pub token_url: Box<str>,
+    /// Where it comes from, each time.
+    pub subject: Subject,
+    /// The member of a JSON object that is the token; `None` where the token is all that comes.
+    pub member: Option<Box<str>>,
+    /// The service account in whose name requests are made; `None`: in the identity's own.
+    pub account: Option<Impersonation>,
+    /// What the tokens are for.
+    pub scope: Box<str>,
+}
+
+/// Where the token of an identity comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A file that is changed while the process runs: read each time.
+    File(PathBuf),
+    /// A service, with the headers that it wants to see.
+    Url(Box<str>, Vec<(HeaderName, HeaderValue)>),
+}
+
+/// A service account that an identity may act for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Impersonation {
+    /// Where its tokens are asked for.
+    pub url: Box<str>,
+    /// How long they are to hold, in seconds.
+    pub seconds: u32,
 }
 
 /// A service account (Google, "Using OAuth 2.0 for server to server applications").

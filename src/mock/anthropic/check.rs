@@ -4,6 +4,7 @@
 //! message".
 
 use super::request::{Block, Body, Source};
+use crate::mock::ask::{check_results, is_name};
 use crate::mock::refusal::Refusal;
 
 /// The least that a model may be told to think, in tokens.
@@ -19,10 +20,10 @@ pub(super) fn check(body: &Body<'_>) -> Result<(), Refusal> {
         }
         let blocks = message.blocks()?;
         blocks.iter().try_for_each(check_block)?;
-        check_results(&before, &blocks)?;
+        check_results(&calls(&before), &results(&blocks))?;
         before = blocks;
     }
-    check_results(&before, &[])?;
+    check_results(&calls(&before), &[])?;
     check_tuning(body)
 }
 
@@ -48,25 +49,12 @@ fn is_whole(source: &Source<'_>) -> bool {
     }
 }
 
-/// What ids and names of tools may consist of.
-fn is_name(text: &str) -> bool {
-    let may = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    !text.is_empty() && text.bytes().all(may)
+fn calls<'b>(blocks: &'b [Block<'_>]) -> Vec<&'b str> {
+    blocks.iter().filter_map(|block| block.id.as_deref()).collect()
 }
 
-/// Each call has its result in the message behind it, and each result its call before.
-fn check_results(before: &[Block<'_>], blocks: &[Block<'_>]) -> Result<(), Refusal> {
-    let calls = || before.iter().filter_map(|block| block.id.as_deref());
-    let results = || blocks.iter().filter_map(|block| block.tool_use_id.as_deref());
-    if let Some(call) = calls().find(|call| !results().any(|result| result == *call)) {
-        let wrong = format!("The tool_use '{call}' has no tool_result in the next message.");
-        return Err(Refusal::bad(wrong).param("messages"));
-    }
-    if let Some(result) = results().find(|result| !calls().any(|call| call == *result)) {
-        let wrong = format!("The tool_result '{result}' has no tool_use in the message before.");
-        return Err(Refusal::bad(wrong).param("messages"));
-    }
-    Ok(())
+fn results<'b>(blocks: &'b [Block<'_>]) -> Vec<&'b str> {
+    blocks.iter().filter_map(|block| block.tool_use_id.as_deref()).collect()
 }
 
 fn check_tuning(body: &Body<'_>) -> Result<(), Refusal> {
@@ -74,11 +62,7 @@ fn check_tuning(body: &Body<'_>) -> Result<(), Refusal> {
         return Err(Refusal::bad("'temperature' must be from 0 to 1.").param("temperature"));
     }
     let Some(budget) = body.thinking_budget() else { return Ok(()) };
-    let limit = body.max_tokens.unwrap_or(usize::MAX);
-    if !(BUDGET_MIN..limit).contains(&budget) {
-        let wrong = format!("'budget_tokens' must be from {BUDGET_MIN} to below 'max_tokens'.");
-        return Err(Refusal::bad(wrong).param("thinking"));
-    }
+    check_budget(budget, body.max_tokens)?;
     if body.forces_a_call() {
         let wrong = "Thinking and a 'tool_choice' that forces a call exclude each other.";
         return Err(Refusal::bad(wrong).param("tool_choice"));
@@ -88,4 +72,14 @@ fn check_tuning(body: &Body<'_>) -> Result<(), Refusal> {
         return Err(Refusal::bad(wrong).param("temperature"));
     }
     Ok(())
+}
+
+/// Whether Claude may think this much, where its answer may have so many tokens.
+pub(crate) fn check_budget(budget: usize, tokens_max: Option<usize>) -> Result<(), Refusal> {
+    if (BUDGET_MIN..tokens_max.unwrap_or(usize::MAX)).contains(&budget) {
+        return Ok(());
+    }
+    let wrong =
+        format!("'budget_tokens' must be from {BUDGET_MIN} to below what the answer may have.");
+    Err(Refusal::bad(wrong).param("thinking"))
 }

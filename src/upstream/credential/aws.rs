@@ -1,9 +1,6 @@
 //! Keys of AWS from the services that give them out: a container's endpoint, an instance's metadata.
 
-use std::time::{Duration, SystemTime};
-
 use aws_credential_types::Credentials;
-use chrono::DateTime;
 use http::header::AUTHORIZATION;
 use reqwest::{Client, Method};
 use serde::Deserialize;
@@ -65,9 +62,7 @@ pub(super) async fn from_instance(url: &str, client: &Client) -> Result<Fresh, W
 /// Keys that hold for as long as the service says.
 pub(super) fn fresh(keys: Keys) -> Result<Fresh, Why> {
     let Keys { access_key_id, secret_access_key, token, expiration } = keys;
-    let expiration = DateTime::parse_from_rfc3339(&expiration);
-    let expiration = expiration.map_err(|why| format!("`Expiration` is no date: {why}"))?;
-    let left = SystemTime::from(expiration).duration_since(SystemTime::now());
+    let lifetime = Some(fetch::left_until(&expiration)?);
     let keys = Credentials::new(access_key_id, secret_access_key, Some(token), None, "service");
-    Ok(Fresh { grant: Grant::keys(keys), lifetime: Some(left.unwrap_or(Duration::ZERO)) })
+    Ok(Fresh { grant: Grant::keys(keys), lifetime })
 }

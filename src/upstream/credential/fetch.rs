@@ -4,8 +4,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use chrono::DateTime;
 use log::warn;
 use reqwest::{Client, RequestBuilder, redirect};
 use rustls::crypto::ring;
@@ -13,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Grant, LiveCredential, aws, google, oauth, sts};
+use super::{Grant, LiveCredential, aws, federation, google, oauth, sts};
 use crate::config::snapshot::credential::{AwsKeys, Credential};
 use crate::error::excerpt;
 
@@ -69,6 +70,7 @@ impl LiveCredential {
     pub(super) async fn fetch(&self, client: &Client) -> Result<Fresh, Why> {
         match &*self.source {
             Credential::Google(account) => google::fetch(account, client).await,
+            Credential::Federated(identity) => federation::fetch(identity, client).await,
             Credential::Azure(app) => oauth::client_credentials(app, client).await,
             Credential::Metadata(service) => oauth::metadata(service, client).await,
             Credential::Aws(AwsKeys::Fixed { id, secret, session }) => {
@@ -103,6 +105,14 @@ pub(super) async fn file(path: &Path) -> Result<String, Why> {
     let text = tokio::fs::read_to_string(path).await;
     let text = text.map_err(|why| format!("`{}` cannot be read: {why}", path.display()))?;
     Ok(text.trim().to_owned())
+}
+
+/// How long it is until a date (RFC 3339).
+pub(super) fn left_until(date: &str) -> Result<Duration, Why> {
+    let date = DateTime::parse_from_rfc3339(date);
+    let date = date.map_err(|why| format!("its end is no date: {why}"))?;
+    let left = SystemTime::from(date).duration_since(SystemTime::now());
+    Ok(left.unwrap_or(Duration::ZERO))
 }
 
 /// Sends a request whose answer is text.

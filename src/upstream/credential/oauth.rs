@@ -1,12 +1,11 @@
 //! Bearer tokens of OAuth 2.0 (RFC 6749): a form is sent, JSON comes back.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder};
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
 use super::Grant;
@@ -16,21 +15,37 @@ use crate::config::snapshot::credential::{AzureClient, AzureProof, Metadata};
 #[derive(Deserialize)]
 struct Token {
     access_token: String,
-    /// In seconds; a metadata service says it as text.
-    #[serde(deserialize_with = "seconds")]
-    expires_in: u64,
+    expires_in: Option<Seconds>,
+    /// Since 1970; what App Service says instead.
+    expires_on: Option<Seconds>,
 }
 
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Number(u64),
-        Text(String),
+/// Metadata services write them as text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(u64),
+    Text(String),
+}
+
+impl Seconds {
+    fn read(&self) -> Option<Duration> {
+        let seconds = match self {
+            Seconds::Number(seconds) => Some(*seconds),
+            Seconds::Text(text) => text.parse().ok(),
+        };
+        seconds.map(Duration::from_secs)
     }
-    match Written::deserialize(deserializer)? {
-        Written::Number(seconds) => Ok(seconds),
-        Written::Text(text) => text.parse().map_err(D::Error::custom),
+}
+
+impl Token {
+    fn lifetime(&self) -> Option<Duration> {
+        let left = |end: Duration| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+            Some(end.saturating_sub(now))
+        };
+        let told = self.expires_in.as_ref().and_then(Seconds::read);
+        told.or_else(|| left(self.expires_on.as_ref()?.read()?))
     }
 }
 
@@ -56,8 +71,8 @@ pub(super) async fn client_credentials(app: &AzureClient, client: &Client) -> Re
 
 /// A token that a machine's metadata service gives out.
 pub(super) async fn metadata(service: &Metadata, client: &Client) -> Result<Fresh, Why> {
-    let (name, value) = service.header;
-    bearer(client.get(&*service.url).header(name, value)).await
+    let (name, value) = &service.header;
+    bearer(client.get(&*service.url).header(*name, value.expose())).await
 }
 
 /// Asks for a token.
@@ -69,9 +84,15 @@ pub(super) async fn token(url: &str, form: &[(&str, &str)], client: &Client) -> 
 }
 
 async fn bearer(request: RequestBuilder) -> Result<Fresh, Why> {
-    let Token { access_token, expires_in } = fetch::json(request).await?;
-    let value = HeaderValue::from_str(&format!("Bearer {access_token}"));
+    let token: Token = fetch::json(request).await?;
+    let lifetime = token.lifetime().ok_or("the answer does not say how long the token holds")?;
+    granted(&token.access_token, lifetime)
+}
+
+/// A token that holds for so long.
+pub(super) fn granted(token: &str, lifetime: Duration) -> Result<Fresh, Why> {
+    let value = HeaderValue::from_str(&format!("Bearer {token}"));
     let mut value = value.map_err(|_| "the token holds a character that no header may have")?;
     value.set_sensitive(true);
-    Ok(Fresh { grant: Grant::Bearer(value), lifetime: Some(Duration::from_secs(expires_in)) })
+    Ok(Fresh { grant: Grant::Bearer(value), lifetime: Some(lifetime) })
 }

@@ -1,4 +1,7 @@
-//! Identities of Microsoft Entra ID: an application with a secret or with a token in a file, or a machine's own.
+//! Identities of Microsoft Entra ID: an application with a secret or with a token in a file, or that of an App Service
+//! or of a machine.
+
+use url::Url;
 
 use super::{said_or, variable, web_address};
 use crate::config::build::Surroundings;
@@ -6,6 +9,7 @@ use crate::config::build::secret::secret;
 use crate::config::raw::credential::{Azure, AzureFrom};
 use crate::config::snapshot::credential::{AzureClient, AzureProof, Credential, Metadata};
 use crate::config::spot::Spot;
+use crate::types::Secret;
 
 /// Where tokens are asked for, outside of sovereign clouds.
 const AUTHORITY: &str = "https://login.microsoftonline.com";
@@ -27,10 +31,17 @@ pub(super) fn credential(
     let from = raw.from.unwrap_or(match (&raw.client_secret, &file) {
         (Some(_), _) => AzureFrom::Secret,
         (None, Some(_)) => AzureFrom::Workload,
+        (None, None) if app_service(raw, around).is_some() => AzureFrom::AppService,
         (None, None) => AzureFrom::Instance,
     });
     let proof = match (from, &raw.client_secret, file) {
         (AzureFrom::Instance, ..) => return instance(raw, spot, around).map(Credential::Metadata),
+        (AzureFrom::AppService, ..) => {
+            let found = app_service(raw, around).unwrap_or_else(|| {
+                Err("the environment has no `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`".into())
+            });
+            return found.map_err(|why| spot.refuse(why)).ok().map(Credential::Metadata);
+        }
         (AzureFrom::Secret, Some(known), _) => {
             AzureProof::Secret(secret(known, &spot.key("client_secret"), around)?)
         }
@@ -77,7 +88,32 @@ fn application(
     })
 }
 
-/// The metadata service wants a resource where others want a scope: that without `/.default`.
+/// The endpoint that App Service, Functions and Container Apps tell of (Microsoft, "Use managed identities for App
+/// Service and Azure Functions"); `None` elsewhere.
+fn app_service(raw: &Azure, around: &Surroundings<'_>) -> Option<Result<Metadata, String>> {
+    let header = Secret::from(variable("IDENTITY_HEADER", around)?);
+    let endpoint = variable("IDENTITY_ENDPOINT", around)?;
+    Some(match web_address(&endpoint) {
+        Err(why) => Err(format!("the environment variable `IDENTITY_ENDPOINT` {why}")),
+        Ok(mut url) => {
+            ask(&mut url, "2019-08-01", raw, around);
+            Ok(Metadata { url: url.as_str().into(), header: ("x-identity-header", header) })
+        }
+    })
+}
+
+/// Says what is asked for. A resource is wanted where others want a scope: that without `/.default`.
+fn ask(url: &mut Url, version: &str, raw: &Azure, around: &Surroundings<'_>) {
+    let scope = raw.scope.as_deref().unwrap_or(SCOPE);
+    let resource = scope.strip_suffix("/.default").unwrap_or(scope);
+    let client_id = said_or(raw.client_id.as_ref(), "AZURE_CLIENT_ID", around);
+    url.query_pairs_mut()
+        .append_pair("api-version", version)
+        .append_pair("resource", resource)
+        .extend_pairs(client_id.map(|id| ("client_id", id)));
+}
+
+/// The machine's metadata service.
 fn instance(raw: &Azure, spot: &Spot<'_>, around: &Surroundings<'_>) -> Option<Metadata> {
     let base = said_or(raw.url.as_ref(), "AZURE_POD_IDENTITY_AUTHORITY_HOST", around);
     let mut url = web_address(base.as_deref().unwrap_or(INSTANCE))
@@ -86,12 +122,6 @@ fn instance(raw: &Azure, spot: &Spot<'_>, around: &Surroundings<'_>) -> Option<M
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(["metadata", "identity", "oauth2", "token"]);
     }
-    let scope = raw.scope.as_deref().unwrap_or(SCOPE);
-    let resource = scope.strip_suffix("/.default").unwrap_or(scope);
-    let client_id = said_or(raw.client_id.as_ref(), "AZURE_CLIENT_ID", around);
-    url.query_pairs_mut()
-        .append_pair("api-version", "2018-02-01")
-        .append_pair("resource", resource)
-        .extend_pairs(client_id.map(|id| ("client_id", id)));
-    Some(Metadata { url: url.as_str().into(), header: ("metadata", "true") })
+    ask(&mut url, "2018-02-01", raw, around);
+    Some(Metadata { url: url.as_str().into(), header: ("metadata", "true".to_owned().into()) })
 }

@@ -1,12 +1,12 @@
-//! Google's service accounts: by their key, or as the metadata server knows them.
+//! Google's service accounts: by their key, for an identity of another cloud, or as the metadata server knows them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 
-use super::{variable, web_address};
+use super::{federation, variable, web_address};
 use crate::config::build::{Surroundings, secret};
 use crate::config::raw::credential::Google;
 use crate::config::snapshot::credential::{Credential, GoogleAccount, Metadata};
@@ -19,6 +19,13 @@ const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// The metadata server, by name.
 const METADATA: &str = "metadata.google.internal";
 
+/// What kind of file it is; an old key does not say.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Kind<'a> {
+    r#type: Option<&'a str>,
+}
+
 /// The members of a service account's key that matter.
 #[derive(Deserialize)]
 struct KeyFile {
@@ -28,7 +35,7 @@ struct KeyFile {
     token_uri: Box<str>,
 }
 
-/// An account whose key there is, else the metadata server's.
+/// An account whose key there is or that an identity of another cloud may act for, else the metadata server's.
 pub(super) fn credential(
     raw: &Google,
     spot: &Spot<'_>,
@@ -37,7 +44,18 @@ pub(super) fn credential(
     let by_variable =
         || variable("GOOGLE_APPLICATION_CREDENTIALS", around).filter(|_| raw.url.is_none());
     match raw.file.clone().or_else(|| by_variable().map(PathBuf::from)) {
-        Some(file) => account(&file, raw, &spot.key("file"), around).map(Credential::Google),
+        Some(file) => {
+            let place = spot.key("file");
+            let text = secret::text_of(&file, around).map_err(|why| place.refuse(why)).ok()?;
+            let scope = raw.scope.as_deref().unwrap_or(SCOPE);
+            match serde_json::from_str::<Kind<'_>>(&text).unwrap_or_default().r#type {
+                Some("external_account") => {
+                    let found = federation::identity(&text, scope, around);
+                    found.map_err(|why| place.refuse(why)).ok().map(Credential::Federated)
+                }
+                _ => account(&text, scope, &place).map(Credential::Google),
+            }
+        }
         None => metadata(raw, &spot.key("url"), around).map(Credential::Metadata),
     }
 }
@@ -53,21 +71,18 @@ fn metadata(raw: &Google, place: &Spot<'_>, around: &Surroundings<'_>) -> Option
         path.extend([account, "token"]);
     }
     url.query_pairs_mut().append_pair("scopes", raw.scope.as_deref().unwrap_or(SCOPE));
-    Some(Metadata { url: url.as_str().into(), header: ("metadata-flavor", "Google") })
+    Some(Metadata {
+        url: url.as_str().into(),
+        header: ("metadata-flavor", "Google".to_owned().into()),
+    })
 }
 
-fn account(
-    file: &Path,
-    raw: &Google,
-    place: &Spot<'_>,
-    around: &Surroundings<'_>,
-) -> Option<GoogleAccount> {
-    let text = secret::text_of(file, around).map_err(|why| place.refuse(why)).ok()?;
+fn account(text: &str, scope: &str, place: &Spot<'_>) -> Option<GoogleAccount> {
     // What the parser says may quote the key.
-    let Ok(file) = serde_json::from_str::<KeyFile>(&text) else {
+    let Ok(file) = serde_json::from_str::<KeyFile>(text) else {
         place.refuse(
-            "is not the key of a service account: JSON with `client_email`, `private_key`, \
-             `private_key_id` and `token_uri`",
+            "is not the key of a service account (JSON with `client_email`, `private_key`, \
+             `private_key_id` and `token_uri`), nor of the type `external_account`",
         );
         return None;
     };
@@ -78,7 +93,6 @@ fn account(
     web_address(&file.token_uri)
         .map_err(|why| place.refuse(format!("its `token_uri` {why}")))
         .ok()?;
-    let scope = raw.scope.as_deref().unwrap_or(SCOPE);
     Some(GoogleAccount {
         email: file.client_email,
         key_id: file.private_key_id,

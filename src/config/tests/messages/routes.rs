@@ -17,7 +17,7 @@ fn credentials_that_are_fetched() {
         ),
         (
             "credential: {google: {file: /dev/null}}",
-            "3:33: providers.p.credential.google.file: is not the key of a service account: JSON with `client_email`, `private_key`, `private_key_id` and `token_uri`",
+            "3:33: providers.p.credential.google.file: is not the key of a service account (JSON with `client_email`, `private_key`, `private_key_id` and `token_uri`), nor of the type `external_account`",
         ),
         (
             "credential: {azure: {tenant: t, client_id: c, client_secret: {}}}",
@@ -64,6 +64,10 @@ fn credentials_of_workloads() {
         (
             "credential: {azure: {client_id: c, token_file: x}}",
             "3:25: providers.p.credential.azure: must have `tenant`, or the environment `AZURE_TENANT_ID`",
+        ),
+        (
+            "credential: {azure: {from: app_service}}",
+            "3:25: providers.p.credential.azure: the environment has no `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`",
         ),
         (
             "credential: {azure: {url: here}}",
