@@ -120,10 +120,8 @@ impl Ledger {
             });
             bound.clone()
         };
-        let mut keys: Vec<_> = snapshot.keys.values().chain(snapshot.bearers.keys()).collect();
-        keys.sort_unstable_by_key(|key| key.terms.number);
-        let keys =
-            keys.into_iter().map(|key| Arc::new(KeyBounds::new(self, (key, snapshot), &mut bound)));
+        let keys = snapshot.numbered_keys().into_iter();
+        let keys = keys.map(|key| Arc::new(KeyBounds::new(self, (key, snapshot), &mut bound)));
         let keys = keys.collect();
         let mut models: Vec<_> = snapshot.models.values().collect();
         models.sort_unstable_by_key(|model| model.number);

@@ -27,7 +27,7 @@ mod usage;
 mod valkey;
 
 pub use added::lay_over;
-pub use tls::certified_key;
+pub use tls::{certified_key, client_verifier};
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -120,13 +120,16 @@ pub(super) fn build(
     let models: HashMap<_, _> = models.collect();
     let aliases = spot.keys();
     let tenants = key::tenants(raw, root, &aliases);
+    let server = server::server(&raw.server, &root.key("server"), around);
+    let keys = key::keys(&raw.keys, root, &tenants, server.asks_for_certificates());
     Snapshot {
         revision,
-        server: server::server(&raw.server, &root.key("server"), around),
+        server,
         access_log: access_log(&raw.access_log, &root.key("access_log"), around),
         reload: reload(&raw.reload, &root.key("reload")),
         contexts: contexts::contexts(&raw.contexts, &root.key("contexts"), around),
-        keys: key::keys(&raw.keys, root, &tenants),
+        keys: keys.by_digest,
+        certificates: keys.by_certificate,
         bearers: key::bearers(raw, root, &tenants, around),
         endpoints: providers.into_values().flatten().collect(),
         models,

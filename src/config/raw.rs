@@ -10,6 +10,7 @@ pub mod contexts;
 pub mod credential;
 pub mod health;
 pub mod jwt;
+pub mod listener;
 pub mod owner;
 pub mod platform;
 pub mod prices;
@@ -28,6 +29,7 @@ use self::contexts::Contexts;
 use self::credential::Credential;
 use self::health::{Health, Passive};
 use self::jwt::Issuer;
+use self::listener::ListenerTls;
 use self::owner::{Key, Tenant};
 use self::platform::Platform;
 use self::prices::Prices;
@@ -150,16 +152,6 @@ pub struct Listener {
     #[serde(default)]
     #[schemars(extend("x-upgrade" = true))]
     pub h2c: bool,
-}
-
-/// PEM files of a listener; read again on every reload.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ListenerTls {
-    /// The certificate chain, leaf first.
-    pub cert_file: PathBuf,
-    /// The private key.
-    pub key_file: PathBuf,
 }
 
 /// The operators' listener: /metrics, /livez, /readyz, /admin.

@@ -146,6 +146,15 @@ fn keys() {
             "12:22: keys[0].hash: is not `sha256:` and 64 hexadecimal digits, as `tollgate key hash` prints",
         ),
         ("keys: {k: {}}", "12:7: keys: must be a list, not a mapping"),
+        ("keys: [{id: k}]", "12:8: keys[0]: needs a `hash`, a `certificate`, or both"),
+        (
+            "keys: [{id: k, certificate: 'spiffe://a.b/c'}]",
+            "12:29: keys[0].certificate: `spiffe://a.b/c` is not `URI:`, `DNS:`, `email:` or `CN:` and a name, such as `URI:spiffe://example.com/app`",
+        ),
+        (
+            "keys: [{id: k, certificate: 'CN:a'}]",
+            "12:29: keys[0].certificate: no listener asks for certificates: one needs a `tls.client_ca_file`",
+        ),
     ]);
 }
 
