@@ -25,6 +25,7 @@ mod tls;
 mod url;
 mod usage;
 mod valkey;
+mod webhook;
 
 pub use added::lay_over;
 pub use tls::{certified_key, client_verifier};
@@ -151,6 +152,10 @@ fn terms(raw: &Raw, root: &Spot<'_>, around: &Surroundings<'_>, is_priced: bool)
         is_priced,
         refuses_unpriced: matches!(raw.prices.unpriced, Unpriced::Refuse),
         waiting: raw.waiting.as_ref().map(|raw| terms::waiting(raw, &root.key("waiting"))),
+        webhook: raw
+            .budget_webhook
+            .as_ref()
+            .map(|raw| Arc::new(webhook::webhook(raw, &root.key("budget_webhook"), around))),
         price_file: raw.prices.file.as_ref().map(|path| around.path(path)),
         tokenizer: usage::tokenizer(raw.usage.tokenizer),
         journal: usage::journal(&raw.usage, &root.key("usage"), around),

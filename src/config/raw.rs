@@ -18,6 +18,7 @@ pub mod rewrite;
 pub mod state;
 pub mod terms;
 pub mod valkey;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use self::rewrite::{Rewrite, Translation};
 use self::state::State;
 use self::terms::{Limits, Tier, Usage, Waiting};
 use self::valkey::{Quotas, Valkey};
+use self::webhook::BudgetWebhook;
 
 /// Tollgate's configuration.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -86,6 +88,8 @@ pub struct Raw {
     pub tiers: BTreeMap<String, Tier>,
     /// Whether, and how, requests wait for room under a limit.
     pub waiting: Option<Waiting>,
+    /// Where warnings of budgets are posted: see docs/limits.md.
+    pub budget_webhook: Option<BudgetWebhook>,
     /// Owners of keys, by name. Where none is listed, keys may name any.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,

@@ -14,6 +14,7 @@ pub mod prompt;
 pub mod terms;
 pub mod tls;
 pub mod valkey;
+pub mod webhook;
 
 pub mod contexts;
 

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
 
-pub use self::admission::AdmissionMetrics;
+pub use self::admission::{AdmissionMetrics, Delivery};
 pub use self::certificate::{CertificateEnd, CertificateMetrics};
 pub use self::contexts::{ContextMetrics, StoreCall, SummaryEnd, TurnEnd};
 pub use self::credential::CredentialMetrics;
