@@ -18,6 +18,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
     -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
     -keyout conf/tls/server.key -out conf/tls/server.crt 2>/dev/null
 cp conf/tls/server.crt conf/tls/upstream-ca.crt
+cp conf/tls/server.crt conf/tls/clients-ca.crt
 cp "$root/tests/data/google/service-account.json" conf/service-account.json
 for variable in $(grep -v '^ *#' conf/*.yaml | grep -o 'env: *[A-Z][A-Z0-9_]*' | sed 's/env: *//'); do
     export "$variable=${!variable:-a-value-for-the-check}"

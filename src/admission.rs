@@ -30,15 +30,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveTime, Utc};
 
-pub use self::account::Spent;
-use self::account::{Account, Now, Warning};
+use self::account::{Account, Now};
 pub use self::accounts::{Accounts, Applying};
 use self::accounts::{KeyBounds, ModelBounds};
 use self::estimate::{Estimate, Learned};
 use self::lease::Leases;
-pub use self::money::Periods;
+use self::money::{Period, Warning, Warnings};
+pub use self::money::{Periods, Spent};
 pub use self::permit::{Permit, Used};
 pub use self::refusal::Rule;
 pub use self::waiting::{Patience, Refused, WaitEnd};
@@ -47,6 +47,7 @@ use crate::config::snapshot::terms::{PERIODS, Rules, Scope};
 use crate::config::snapshot::{Model, Snapshot};
 use crate::telemetry::metrics::Metrics;
 use crate::types::{MicroUsd, ModelAlias};
+use crate::webhook::{Passed, Webhooks};
 
 /// All accounts of the process.
 pub struct Ledger {
@@ -54,6 +55,7 @@ pub struct Ledger {
     origin: Instant,
     /// Where several gateways share the rules.
     pub leases: Option<Leases>,
+    webhooks: Option<Arc<Webhooks>>,
     /// Locked at reloads and scrapes, never by a request.
     books: Mutex<Books>,
 }
@@ -96,7 +98,12 @@ impl Demand {
 impl Ledger {
     /// A ledger without accounts; `origin` is where its time begins.
     pub fn new(metrics: Arc<Metrics>, origin: Instant) -> Self {
-        Self { metrics, origin, leases: None, books: Mutex::default() }
+        Self { metrics, origin, leases: None, webhooks: None, books: Mutex::default() }
+    }
+
+    /// A ledger that tells of its warnings elsewhere too.
+    pub fn telling(self, webhooks: Arc<Webhooks>) -> Self {
+        Self { webhooks: Some(webhooks), ..self }
     }
 
     /// A ledger whose rules hold for several gateways together.
@@ -106,6 +113,9 @@ impl Ledger {
 
     /// Takes a configuration in: an account goes on while its scope has rules.
     pub fn accounts(self: &Arc<Self>, snapshot: &Snapshot) -> Accounts {
+        if let Some(webhooks) = &self.webhooks {
+            webhooks.aim(snapshot.terms.webhook.clone());
+        }
         let mut books = self.lock();
         let (old, now) = (std::mem::take(&mut books.accounts), Utc::now());
         let Books { accounts, unrestored, .. } = &mut *books;
@@ -120,10 +130,8 @@ impl Ledger {
             });
             bound.clone()
         };
-        let mut keys: Vec<_> = snapshot.keys.values().chain(snapshot.bearers.keys()).collect();
-        keys.sort_unstable_by_key(|key| key.terms.number);
-        let keys =
-            keys.into_iter().map(|key| Arc::new(KeyBounds::new(self, (key, snapshot), &mut bound)));
+        let keys = snapshot.numbered_keys().into_iter();
+        let keys = keys.map(|key| Arc::new(KeyBounds::new(self, (key, snapshot), &mut bound)));
         let keys = keys.collect();
         let mut models: Vec<_> = snapshot.models.values().collect();
         models.sort_unstable_by_key(|model| model.number);
@@ -188,14 +196,18 @@ impl Ledger {
         Micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    fn warn(&self, scope: &Scope, warning: Warning) {
-        let Spent { period, spent, budget } = warning.spent;
-        self.metrics.admission.warned(scope, period);
-        log::warn!(
-            "{scope} has spent {} % of its budget of the {}: {spent} of {budget} micro-dollars",
-            warning.percent,
-            PERIODS.get(period).copied().unwrap_or_default(),
-        );
+    fn warn(&self, scope: &Scope, warnings: Warnings) {
+        for Warning { spent: Spent { period, spent, budget }, percent, begins } in warnings {
+            self.metrics.admission.warned(scope, period);
+            let midnight = begins.and_time(NaiveTime::MIN).and_utc();
+            let ends = Period::ALL.get(period).map_or(midnight, |period| period.end(midnight));
+            let period = PERIODS.get(period).copied().unwrap_or_default();
+            let passed = Passed { scope, period, begins, ends, percent, spent, budget };
+            log::warn!("{}", passed.text());
+            if let Some(webhooks) = &self.webhooks {
+                webhooks.tell(&passed);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Books> {

@@ -1,13 +1,15 @@
 //! Who is calling: a credential in one of four headers, or in a query as Google's clients may send it,
 //! becomes the key it names.
 //!
-//! Where issuers are configured, what is no key may be a token (JWT) of theirs: see [`token`].
+//! Where issuers are configured, what is no key may be a token (JWT) of theirs: see [`token`]. Where a
+//! listener asks for certificates, a caller may have one instead: see [`certificate`].
 //!
 //! Keys are kept as SHA-256 digests of random texts, so a configuration that leaks opens
 //! nothing. The digest is compared in constant time; a caller learns only whether a key is
 //! unknown, disabled or expired, the latter two only when it holds the key.
 
 pub mod approval;
+pub mod certificate;
 pub mod jwks;
 pub mod token;
 
@@ -19,6 +21,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 
+use self::certificate::Shown;
 use self::token::{TOKEN_BYTES_MAX, Tokens};
 use crate::config::snapshot::{Key, Snapshot};
 use crate::error::{Error, Kind, Result};
@@ -26,12 +29,36 @@ use crate::error::{Error, Kind, Result};
 /// Where clients of OpenAI, Anthropic, Azure and Google put their key beside `authorization`.
 const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 
-/// The caller's key, by the first credential found. The query is looked at where it is given.
+/// The caller's key: by the first credential found, and where it names none, by the certificate.
+/// The query is looked at where it is given.
 ///
 /// # Errors
 /// `Unauthenticated` without a credential, `InvalidKey` for an unknown one, `KeyDisabled`
-/// and `KeyExpired` for a known one that may not be used; for tokens, those of [`Tokens::bearer`].
+/// and `KeyExpired` for a known one that may not be used; for tokens, those of [`Tokens::bearer`];
+/// `InvalidCertificate`.
 pub fn authenticate(
+    headers: &HeaderMap,
+    query: Option<&str>,
+    certificate: Option<&Shown>,
+    known: (&Snapshot, &Tokens),
+    now: DateTime<Utc>,
+) -> Result<Arc<Key>> {
+    certificate.map_or(Ok(()), Shown::check)?;
+    let caller = by_credential(headers, query, known, now);
+    let (snapshot, _) = known;
+    // Clients of OpenAI and its like cannot but send a key: one that nobody knows is no objection.
+    match (caller, certificate) {
+        (Err(error), Some(shown)) if error.kind == Kind::Unauthenticated => {
+            shown.key(snapshot, now).and_then(|key| usable(key, now))
+        }
+        (Err(error), Some(shown)) if error.kind == Kind::InvalidKey => {
+            shown.key(snapshot, now).map_err(|_| error).and_then(|key| usable(key, now))
+        }
+        (caller, _) => caller,
+    }
+}
+
+fn by_credential(
     headers: &HeaderMap,
     query: Option<&str>,
     (snapshot, tokens): (&Snapshot, &Tokens),
@@ -39,11 +66,16 @@ pub fn authenticate(
 ) -> Result<Arc<Key>> {
     let credential = credential(headers, query)?;
     let digest: [u8; 32] = Sha256::digest(&*credential).into();
-    let Some(key) = snapshot.keys.get(&digest) else {
-        return tokens
-            .bearer(&credential, &digest, snapshot, now)
-            .unwrap_or_else(|| Err(unknown()));
-    };
+    match snapshot.keys.get(&digest) {
+        Some(key) => usable(key, now),
+        None => {
+            tokens.bearer(&credential, &digest, snapshot, now).unwrap_or_else(|| Err(unknown()))
+        }
+    }
+}
+
+/// A key that was found, where it may be used.
+fn usable(key: &Arc<Key>, now: DateTime<Utc>) -> Result<Arc<Key>> {
     if !key.enabled {
         return Err(Error::new(
             Kind::KeyDisabled,
@@ -56,7 +88,7 @@ pub fn authenticate(
             format!("The API key `{}` expired at {}.", key.id, end.format("%Y-%m-%dT%H:%M:%SZ")),
         ));
     }
-    Ok(key.clone())
+    Ok(Arc::clone(key))
 }
 
 fn unknown() -> Error {

@@ -27,7 +27,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use self::build::Surroundings;
-pub use self::build::{certified_key, lay_over};
+pub use self::build::{certified_key, client_verifier, lay_over};
 pub use self::changes::listener_changes;
 use self::problems::Report;
 pub use self::problems::{Mark, Problem, Problems};

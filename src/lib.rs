@@ -32,6 +32,7 @@ pub mod request;
 
 pub mod admission;
 pub mod context;
+pub mod webhook;
 
 pub mod upstream;
 

@@ -4,6 +4,7 @@
 //! and the background work (health checks, names, credentials, reloads) on a thread each.
 
 mod background;
+mod clients;
 mod drain;
 mod reload;
 mod signals;
@@ -19,7 +20,6 @@ use log::info;
 use pingora::apps::HttpServerOptions;
 use pingora::apps::http_app::HttpServer;
 use pingora::listeners::ListenerConfig;
-use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::{ProcessCustomSession, ProxyServiceBuilder};
 use pingora::server::configuration::{Opt, ServerConf};
@@ -63,8 +63,8 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Where the access log, the certificates or the process to be replaced cannot be used.
 pub fn run(snapshot: Snapshot, file: &Path, upgrade: bool) -> io::Result<()> {
     let settings = snapshot.server.clone();
-    let certificates = Arc::new(Certificates::load(&settings.listeners)?);
     let metrics = Arc::new(Metrics::new(settings.threads));
+    let certificates = Arc::new(Certificates::load(&settings.listeners, &metrics)?);
     let access_log = AccessLog::start(&snapshot.access_log, settings.threads, metrics.clone())?;
     let contexts = Arc::new(Contexts::open(&snapshot.contexts.store, metrics.clone())?);
     let journal = snapshot.terms.journal.as_ref();
@@ -143,10 +143,7 @@ fn proxy_service(
     for listener in &settings.listeners {
         let clear = L4BufferSettings::new(0, WRITE_BUFFER_BYTES);
         let mut endpoint = ListenerConfig::tcp(listener.address.to_string()).l4_buffer(clear);
-        if let Some(resolver) = certificates.resolver(listener) {
-            let mut tls = TlsSettings::intermediate("", "").map_err(io::Error::other)?;
-            tls.set_cert_resolver(resolver);
-            tls.enable_h2();
+        if let Some(tls) = certificates.settings(listener).map_err(io::Error::other)? {
             let records = L4BufferSettings::new(READ_BUFFER_BYTES, WRITE_BUFFER_BYTES);
             endpoint = endpoint.tls(tls).l4_buffer(records);
         }

@@ -30,6 +30,7 @@ use crate::usage::UsageRecord;
 use crate::usage::journal::Journal;
 use crate::usage::measure::later::Later;
 use crate::usage::report;
+use crate::webhook::Webhooks;
 
 /// A configuration in use, with the live state that it refers to.
 pub struct Active {
@@ -87,6 +88,8 @@ pub struct State {
     pub journal: Option<Arc<Journal>>,
     /// Where tokens are counted that no upstream reported.
     pub later: Later,
+    /// Where warnings of budgets are told.
+    webhooks: Arc<Webhooks>,
     /// Set once the listeners take connections and signals are heard.
     serving: AtomicBool,
     /// Set once the process is leaving: connections are closed behind their next answer, and
@@ -114,7 +117,8 @@ impl State {
         let sources =
             Sources { file: Arc::new(file), objects: Arc::new(objects.unwrap_or_default()) };
         let snapshot = sources.snapshot(&[], &metrics);
-        let ledger = Ledger::new(metrics.clone(), Instant::now());
+        let webhooks = Arc::new(Webhooks::start(metrics.clone(), snapshot.valkey.as_ref())?);
+        let ledger = Ledger::new(metrics.clone(), Instant::now()).telling(webhooks.clone());
         let ledger = Arc::new(match leases {
             Some(leases) => ledger.shared(leases),
             None => ledger,
@@ -136,6 +140,7 @@ impl State {
             contexts,
             journal: journal.map(Arc::new),
             later: Later::start(),
+            webhooks,
             serving: AtomicBool::new(false),
             draining: Arc::default(),
         })
@@ -227,6 +232,7 @@ impl State {
     /// Writes what there is to the journal and the access log. Requests that end later are lost.
     pub fn close(&self) {
         self.later.flush();
+        self.webhooks.close();
         self.access_log.close();
         if let Some(journal) = &self.journal {
             journal.close();

@@ -35,7 +35,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::types::{EndpointId, ModelAlias};
 
 pub use credential::{Grant, Keeper, LiveCredential, ToSign};
-pub use credential::{Why, client, json};
+pub use credential::{Why, client, json, told};
 pub use endpoint::LiveEndpoint;
 pub use health::Checks;
 pub use http1::{Connector, Kept};

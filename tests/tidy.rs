@@ -27,6 +27,7 @@ const LEVELS: [&[&str]; 7] = [
         "body",
         "context",
         "admission",
+        "webhook",
         "cache",
         "request",
         "route",

@@ -234,7 +234,7 @@ impl Shown {
                 let made = keys
                     .iter()
                     .map(|(id, made)| (id.clone(), self.made(sort, id, shown_key(id, made))));
-                let file = self.file.keys.values();
+                let file = self.file.keys.values().chain(self.file.certificates.values());
                 made.chain(file.map(|key| (key.id.to_string(), file_key(key)))).collect()
             }
             Sort::Access => requests

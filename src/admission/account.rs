@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::money::{Money, Period};
+use super::money::{Money, Period, Periods, Spent, Warning, Warnings};
 use super::queue::{Queue, Waiter};
 use super::refusal::{Refusal, Rule, Wait};
 use super::share::{Ask, Grant, Link, Meeting, Shares};
@@ -47,26 +47,6 @@ pub struct Now {
     pub micros: Micros,
     /// Of the calendar.
     pub utc: DateTime<Utc>,
-}
-
-/// A budget's state, for operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spent {
-    /// The period, by its place in `PERIODS`.
-    pub period: usize,
-    /// Micro-dollars.
-    pub spent: u64,
-    /// Micro-dollars.
-    pub budget: u64,
-}
-
-/// A share of a budget that was just passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// How the budget stands.
-    pub spent: Spent,
-    /// The share, in percent.
-    pub percent: u32,
 }
 
 impl Account {
@@ -307,7 +287,7 @@ impl State {
         places: &Places,
         demand: &Demand,
         (used, now): (Used, Micros),
-    ) -> Option<Warning> {
+    ) -> Warnings {
         for (index, limit) in limits(&rules.tokens) {
             let Some(window) = window(&mut self.tokens, index) else { continue };
             let taken = demand.tokens(limit);
@@ -322,13 +302,20 @@ impl State {
         for (money, period) in self.money.iter_mut().zip(demand.began.iter()) {
             money.settle(period, demand.cost, used.cost);
         }
+        self.warnings(rules, &demand.began)
+    }
+
+    /// The shares of budgets that are passed and were not told yet. What other gateways hold is spent.
+    pub fn warnings(&mut self, rules: &Rules, periods: &Periods) -> Warnings {
         let warnings = budgets(rules).filter_map(|(index, _, budget)| {
+            let begins = periods.get(index);
+            let shares = self.shares.as_ref();
+            let others = shares.map_or(0, |shares| shares.of_others(Rule::Budget(index), begins));
             let money = self.money.get_mut(index)?;
-            let spent = money.spent(demand.began.get(index));
-            let percent = money.passed((spent, budget), &rules.warn_percent)?;
-            Some(Warning { spent: Spent { period: index, spent, budget }, percent })
+            let (percent, spent) = money.passed(begins, (others, budget), &rules.warn_percent)?;
+            Some(Warning { spent: Spent { period: index, spent, budget }, percent, begins })
         });
-        warnings.last()
+        warnings.collect()
     }
 
     /// Counts money that was spent before the process began.

@@ -17,7 +17,7 @@ use redis::{RedisError, Script, ScriptInvocation};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::money::Period;
+use super::money::{Period, Periods};
 use super::refusal::Rule;
 use super::share::{Ask, Grant, Link};
 use super::window::Micros;
@@ -164,6 +164,9 @@ impl Leases {
             };
             state.granted(ask, grant);
         }
+        let warnings = state.warnings(&bound.rules, &Periods::of(utc));
+        drop(state);
+        ledger.warn(scope, warnings);
         Ok(grace)
     }
 }

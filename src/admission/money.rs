@@ -4,6 +4,7 @@
 //! a request counts in the period in which it began. Everything is in UTC, and pure.
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
+use smallvec::SmallVec;
 
 /// The kinds of period, in the order of `PERIODS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,31 @@ pub struct Money {
     /// The highest share of the budget at which was warned, in percent.
     warned: u32,
 }
+
+/// A budget's state, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// The period, by its place in `PERIODS`.
+    pub period: usize,
+    /// Micro-dollars.
+    pub spent: u64,
+    /// Micro-dollars.
+    pub budget: u64,
+}
+
+/// A share of a budget that was just passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// How the budget stands.
+    pub spent: Spent,
+    /// The share, in percent.
+    pub percent: u32,
+    /// The period's first day.
+    pub begins: NaiveDate,
+}
+
+/// Those of one account at one time: seldom any.
+pub type Warnings = SmallVec<[Warning; 1]>;
 
 impl Period {
     /// Every kind.
@@ -105,12 +131,23 @@ impl Money {
         }
     }
 
-    /// The highest share of a budget that was passed by what was spent and not told yet, in percent.
-    pub fn passed(&mut self, (spent, budget): (u64, u64), shares: &[u32]) -> Option<u32> {
+    /// The highest share of a budget that was passed in a period and not told yet, in percent, and what was
+    /// spent in all: here, and by `others`.
+    pub fn passed(
+        &mut self,
+        period: Number,
+        (others, budget): (u64, u64),
+        shares: &[u32],
+    ) -> Option<(u32, u64)> {
+        self.turn(period);
+        if self.period != period {
+            return None;
+        }
+        let spent = self.spent.saturating_add(others);
         let percent = spent.saturating_mul(100).checked_div(budget).unwrap_or(0);
         let passed = |share: &&u32| u64::from(**share) <= percent && **share > self.warned;
         self.warned = *shares.iter().rev().find(passed)?;
-        Some(self.warned)
+        Some((self.warned, spent))
     }
 
     /// A newer period begins with nothing; an older one is over.

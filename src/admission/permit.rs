@@ -57,10 +57,8 @@ impl Permit {
         }
         for (bound, places) in self.applying.bounds().zip(&self.places) {
             let (rules, demand) = (&bound.rules, &self.demand);
-            let warning = bound.account.lock().settle(rules, places, demand, (used, now));
-            if let Some(warning) = warning {
-                self.applying.ledger().warn(&rules.scope, warning);
-            }
+            let warnings = bound.account.lock().settle(rules, places, demand, (used, now));
+            self.applying.ledger().warn(&rules.scope, warnings);
         }
     }
 }

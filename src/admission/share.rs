@@ -194,6 +194,12 @@ impl Shares {
         self.rows.get(rule.number()).map_or(0, |share| share.others)
     }
 
+    /// What they hold of a budget in a period.
+    pub fn of_others(&self, rule: Rule, period: NaiveDate) -> u64 {
+        let share = self.rows.get(rule.number()).filter(|share| share.period == period);
+        share.map_or(0, |share| share.others)
+    }
+
     /// From now on, what is not asked for is not held in stock.
     pub fn rest(&mut self) {
         self.rows.iter_mut().for_each(|share| share.is_busy = false);

@@ -25,9 +25,10 @@ mod tls;
 mod url;
 mod usage;
 mod valkey;
+mod webhook;
 
 pub use added::lay_over;
-pub use tls::certified_key;
+pub use tls::{certified_key, client_verifier};
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -120,13 +121,16 @@ pub(super) fn build(
     let models: HashMap<_, _> = models.collect();
     let aliases = spot.keys();
     let tenants = key::tenants(raw, root, &aliases);
+    let server = server::server(&raw.server, &root.key("server"), around);
+    let keys = key::keys(&raw.keys, root, &tenants, server.asks_for_certificates());
     Snapshot {
         revision,
-        server: server::server(&raw.server, &root.key("server"), around),
+        server,
         access_log: access_log(&raw.access_log, &root.key("access_log"), around),
         reload: reload(&raw.reload, &root.key("reload")),
         contexts: contexts::contexts(&raw.contexts, &root.key("contexts"), around),
-        keys: key::keys(&raw.keys, root, &tenants),
+        keys: keys.by_digest,
+        certificates: keys.by_certificate,
         bearers: key::bearers(raw, root, &tenants, around),
         endpoints: providers.into_values().flatten().collect(),
         models,
@@ -148,6 +152,10 @@ fn terms(raw: &Raw, root: &Spot<'_>, around: &Surroundings<'_>, is_priced: bool)
         is_priced,
         refuses_unpriced: matches!(raw.prices.unpriced, Unpriced::Refuse),
         waiting: raw.waiting.as_ref().map(|raw| terms::waiting(raw, &root.key("waiting"))),
+        webhook: raw
+            .budget_webhook
+            .as_ref()
+            .map(|raw| Arc::new(webhook::webhook(raw, &root.key("budget_webhook"), around))),
         price_file: raw.prices.file.as_ref().map(|path| around.path(path)),
         tokenizer: usage::tokenizer(raw.usage.tokenizer),
         journal: usage::journal(&raw.usage, &root.key("usage"), around),

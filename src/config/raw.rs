@@ -10,6 +10,7 @@ pub mod contexts;
 pub mod credential;
 pub mod health;
 pub mod jwt;
+pub mod listener;
 pub mod owner;
 pub mod platform;
 pub mod prices;
@@ -17,6 +18,7 @@ pub mod rewrite;
 pub mod state;
 pub mod terms;
 pub mod valkey;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +30,7 @@ use self::contexts::Contexts;
 use self::credential::Credential;
 use self::health::{Health, Passive};
 use self::jwt::Issuer;
+use self::listener::ListenerTls;
 use self::owner::{Key, Tenant};
 use self::platform::Platform;
 use self::prices::Prices;
@@ -35,6 +38,7 @@ use self::rewrite::{Rewrite, Translation};
 use self::state::State;
 use self::terms::{Limits, Tier, Usage, Waiting};
 use self::valkey::{Quotas, Valkey};
+use self::webhook::BudgetWebhook;
 
 /// Tollgate's configuration.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -84,6 +88,8 @@ pub struct Raw {
     pub tiers: BTreeMap<String, Tier>,
     /// Whether, and how, requests wait for room under a limit.
     pub waiting: Option<Waiting>,
+    /// Where warnings of budgets are posted: see docs/limits.md.
+    pub budget_webhook: Option<BudgetWebhook>,
     /// Owners of keys, by name. Where none is listed, keys may name any.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,
@@ -150,16 +156,6 @@ pub struct Listener {
     #[serde(default)]
     #[schemars(extend("x-upgrade" = true))]
     pub h2c: bool,
-}
-
-/// PEM files of a listener; read again on every reload.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ListenerTls {
-    /// The certificate chain, leaf first.
-    pub cert_file: PathBuf,
-    /// The private key.
-    pub key_file: PathBuf,
 }
 
 /// The operators' listener: /metrics, /livez, /readyz, /admin.

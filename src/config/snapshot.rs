@@ -3,7 +3,9 @@
 //! A request loads one snapshot and keeps it to its end, so a reload never changes the rules under it.
 //! Nothing here locks, counts or changes; live state lies in `upstream`, keyed by [`EndpointId`].
 
+pub mod certificate;
 pub mod credential;
+pub mod health;
 pub mod jwt;
 pub mod made;
 pub mod platform;
@@ -12,6 +14,7 @@ pub mod prompt;
 pub mod terms;
 pub mod tls;
 pub mod valkey;
+pub mod webhook;
 
 pub mod contexts;
 
@@ -24,7 +27,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue};
 
+use self::certificate::CertificateName;
 use self::credential::Credential;
+use self::health::{ActiveHealth, PassiveHealth};
 use self::jwt::Bearers;
 use self::made::Made;
 use self::platform::Platform;
@@ -58,6 +63,8 @@ pub struct Snapshot {
     pub models: HashMap<ModelAlias, Arc<Model>>,
     /// Who may ask. Found by the SHA-256 of the key.
     pub keys: HashMap<KeyDigest, Arc<Key>>,
+    /// Who may ask with a client certificate. Found by a name in it; a key may be here, above, or both.
+    pub certificates: HashMap<CertificateName, Arc<Key>>,
     /// Who may ask with a token.
     pub bearers: Bearers,
     /// Who may use how much.
@@ -70,6 +77,17 @@ pub struct Snapshot {
     pub made: Made,
     /// Files of secrets, which are watched with the configuration.
     pub secret_files: Vec<PathBuf>,
+}
+
+impl Snapshot {
+    /// Every key, and what stands for one, once: in the order of their numbers, which leave none out.
+    pub fn numbered_keys(&self) -> Vec<&Arc<Key>> {
+        let mut keys: Vec<_> = self.keys.values().chain(self.certificates.values()).collect();
+        keys.extend(self.bearers.keys());
+        keys.sort_unstable_by_key(|key| key.terms.number);
+        keys.dedup_by_key(|key| key.terms.number);
+        keys
+    }
 }
 
 /// SHA-256 of a virtual key's text.
@@ -104,6 +122,14 @@ pub struct Server {
     pub pid_file: PathBuf,
     /// The socket over which listeners are handed to a new process.
     pub upgrade_socket: PathBuf,
+}
+
+impl Server {
+    /// Whether a client may show a certificate anywhere.
+    pub fn asks_for_certificates(&self) -> bool {
+        let mut tls = self.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        tls.any(|files| files.clients.is_some())
+    }
 }
 
 /// One address for clients.
@@ -210,34 +236,6 @@ pub struct UpstreamTls {
     pub verify: bool,
     /// Whether HTTP/2 is offered by ALPN.
     pub http2: bool,
-}
-
-/// Active health checks of an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActiveHealth {
-    /// `None`: a TCP connection is enough; a path: `GET` must answer 2xx.
-    pub path: Option<Box<str>>,
-    /// Time between two checks.
-    pub interval: Duration,
-    /// Time for one check.
-    pub timeout: Duration,
-    /// Good checks in a row that bring an endpoint back.
-    pub healthy_after: u32,
-    /// Bad checks in a row that take it out.
-    pub unhealthy_after: u32,
-}
-
-/// Ejection of an endpoint by the outcome of real requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PassiveHealth {
-    /// Failures in a row that eject; 0 never ejects.
-    pub failures: u32,
-    /// The first ejection's length; doubled with each that follows without a success between.
-    pub eject: Duration,
-    /// The longest ejection, also for a 429's `Retry-After`.
-    pub eject_max: Duration,
-    /// How long an endpoint that comes back takes to reach its full share.
-    pub slow_start: Duration,
 }
 
 /// What one alias stands for.

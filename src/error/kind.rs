@@ -11,6 +11,8 @@ pub enum Kind {
     KeyExpired,
     /// A key with `enabled: false`.
     KeyDisabled,
+    /// A client certificate that is of no key, or not accepted any more.
+    InvalidCertificate,
     /// A token (JWT) that is not genuine, or not for us.
     InvalidToken,
     /// A token past its `exp`.
@@ -102,6 +104,7 @@ impl Kind {
         Kind::InvalidKey,
         Kind::KeyExpired,
         Kind::KeyDisabled,
+        Kind::InvalidCertificate,
         Kind::InvalidToken,
         Kind::TokenExpired,
         Kind::TokenNotPermitted,
@@ -152,6 +155,7 @@ impl Kind {
             | Kind::InvalidKey
             | Kind::KeyExpired
             | Kind::KeyDisabled
+            | Kind::InvalidCertificate
             | Kind::InvalidToken
             | Kind::TokenExpired => 401,
             Kind::NotFound | Kind::UnknownModel | Kind::ContextNotFound => 404,
@@ -196,6 +200,7 @@ impl Kind {
             Kind::InvalidKey => "invalid_api_key",
             Kind::KeyExpired => "api_key_expired",
             Kind::KeyDisabled => "api_key_disabled",
+            Kind::InvalidCertificate => "invalid_certificate",
             Kind::InvalidToken => "invalid_token",
             Kind::TokenExpired => "token_expired",
             Kind::TokenNotPermitted => "token_not_permitted",
@@ -262,6 +267,7 @@ impl Kind {
             | Kind::InvalidKey
             | Kind::KeyExpired
             | Kind::KeyDisabled
+            | Kind::InvalidCertificate
             | Kind::InvalidToken
             | Kind::TokenExpired
             | Kind::TokenNotPermitted
@@ -299,6 +305,7 @@ impl Kind {
             | Kind::InvalidKey
             | Kind::KeyExpired
             | Kind::KeyDisabled
+            | Kind::InvalidCertificate
             | Kind::InvalidToken
             | Kind::TokenExpired => "authentication_error",
             Kind::NotFound

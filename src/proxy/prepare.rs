@@ -18,6 +18,7 @@ use super::exchange::{Context, Exchange};
 use super::faces;
 use super::reply::Reply;
 use super::waiting;
+use crate::auth::certificate::Shown;
 use crate::auth::{self, approval};
 use crate::body;
 use crate::body::coding::Coding;
@@ -53,7 +54,7 @@ pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) ->
     if let Some(reply) = contexts::for_everybody(&route, &active) {
         return Ok(Next::Reply(reply));
     }
-    let caller = authenticate(session.req_header(), &active, ctx, now)?;
+    let caller = authenticate(session, &active, ctx, now)?;
     let call = match route {
         Route::Model(call) => call,
         Route::Context(place) => {
@@ -140,14 +141,17 @@ fn find_route<'a>(header: &'a RequestHeader, ctx: &mut Context) -> Result<Route<
 
 /// Who asks. Only Google's clients send their key in the query.
 fn authenticate(
-    header: &RequestHeader,
+    session: &Session,
     active: &Active,
     ctx: &mut Context,
     now: DateTime<Utc>,
 ) -> Result<Arc<Key>> {
+    let header = session.req_header();
     let query = header.uri.query().filter(|_| ctx.dialect == Dialect::Gemini);
-    let caller =
-        auth::authenticate(&header.headers, query, (&active.snapshot, &active.tokens), now)?;
+    let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+    let shown = tls.and_then(|tls| tls.extension.get::<Shown>());
+    let known = (&*active.snapshot, &active.tokens);
+    let caller = auth::authenticate(&header.headers, query, shown, known, now)?;
     ctx.caller = Some(caller.clone());
     Ok(caller)
 }

@@ -100,6 +100,7 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
         | Kind::InvalidKey
         | Kind::KeyExpired
         | Kind::KeyDisabled
+        | Kind::InvalidCertificate
         | Kind::InvalidToken
         | Kind::TokenExpired => {
             header.insert_header(WWW_AUTHENTICATE, "Bearer")?;

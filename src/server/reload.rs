@@ -15,6 +15,7 @@ use super::tls::Certificates;
 use crate::config;
 use crate::config::reload::{Outcome, ReloadReport};
 use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::tls::TlsFiles;
 use crate::state::State;
 use crate::types::Revision;
 
@@ -110,7 +111,7 @@ fn fingerprint(file: &Path, state: &State) -> Vec<Mark> {
     let certificates = snapshot.server.listeners.iter().filter_map(|l| l.tls.as_ref());
     let endpoints = snapshot.endpoints.iter().filter_map(|endpoint| endpoint.tls.as_ref());
     std::iter::once(file)
-        .chain(certificates.flat_map(|files| [files.cert_file.as_path(), &files.key_file]))
+        .chain(certificates.flat_map(TlsFiles::paths))
         .chain(endpoints.filter_map(|tls| tls.ca_file.as_deref()))
         .chain(snapshot.terms.price_file.as_deref())
         .chain(snapshot.secret_files.iter().map(PathBuf::as_path))

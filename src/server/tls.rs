@@ -7,31 +7,46 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use pingora::listeners::tls::TlsSettings;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::config::certified_key;
+use super::clients::Clients;
 use crate::config::snapshot::Listener;
 use crate::config::snapshot::tls::TlsFiles;
+use crate::config::{certified_key, client_verifier};
+use crate::telemetry::metrics::Metrics;
 
-/// The certificate of each listener that has one, by the listener's address.
+/// What each listener with TLS shows and asks for, by the listener's address.
 pub struct Certificates {
-    by_address: HashMap<SocketAddr, Arc<Current>>,
+    by_address: HashMap<SocketAddr, Proofs>,
+}
+
+/// Who proves what to whom on new connections.
+struct Proofs {
+    own: Arc<Current>,
+    clients: Clients,
 }
 
 /// The certificate that new connections get.
 struct Current(ArcSwap<CertifiedKey>);
+
+/// What was read of a listener's files.
+type Read = (CertifiedKey, Option<Arc<dyn ClientCertVerifier>>);
 
 impl Certificates {
     /// Reads the certificates of the listeners.
     ///
     /// # Errors
     /// Where a file cannot be read, or key and certificate do not belong together.
-    pub fn load(listeners: &[Listener]) -> io::Result<Self> {
+    pub fn load(listeners: &[Listener], metrics: &Arc<Metrics>) -> io::Result<Self> {
         let mut by_address = HashMap::new();
         for (address, files) in listeners.iter().filter_map(with_files) {
-            let key = certified_key(files).map_err(io::Error::other)?;
-            by_address.insert(address, Arc::new(Current(ArcSwap::from_pointee(key))));
+            let (key, verifier) = read(files)?;
+            let own = Arc::new(Current(ArcSwap::from_pointee(key)));
+            let clients = Clients::new(verifier, Arc::clone(metrics));
+            by_address.insert(address, Proofs { own, clients });
         }
         Ok(Self { by_address })
     }
@@ -42,23 +57,39 @@ impl Certificates {
     /// # Errors
     /// As [`Certificates::load`].
     pub fn reload(&self, listeners: &[Listener]) -> io::Result<()> {
-        let mut read = Vec::with_capacity(self.by_address.len());
+        let mut next = Vec::with_capacity(self.by_address.len());
         for (address, files) in listeners.iter().filter_map(with_files) {
-            if let Some(current) = self.by_address.get(&address) {
-                read.push((current, certified_key(files).map_err(io::Error::other)?));
+            if let Some(proofs) = self.by_address.get(&address) {
+                next.push((proofs, read(files)?));
             }
         }
-        for (current, key) in read {
-            current.0.store(Arc::new(key));
+        for (proofs, (key, verifier)) in next {
+            proofs.own.0.store(Arc::new(key));
+            proofs.clients.replace(verifier);
         }
         Ok(())
     }
 
-    /// What a listener asks for its certificate.
-    pub fn resolver(&self, listener: &Listener) -> Option<Arc<dyn ResolvesServerCert>> {
-        let current = self.by_address.get(&listener.address)?;
-        Some(current.clone())
+    /// TLS as a listener speaks it; `None` where it speaks in clear text.
+    ///
+    /// # Errors
+    /// Pingora's.
+    pub fn settings(&self, listener: &Listener) -> pingora::Result<Option<TlsSettings>> {
+        let Some(Proofs { own, clients }) = self.by_address.get(&listener.address) else {
+            return Ok(None);
+        };
+        let mut tls = TlsSettings::with_callbacks(Box::new(clients.clone()))?;
+        tls.set_cert_resolver(own.clone());
+        tls.set_client_cert_verifier(Arc::new(clients.clone()));
+        tls.enable_h2();
+        Ok(Some(tls))
     }
+}
+
+fn read(files: &TlsFiles) -> io::Result<Read> {
+    let key = certified_key(files).map_err(io::Error::other)?;
+    let verifier = files.clients.as_ref().map(client_verifier).transpose();
+    Ok((key, verifier.map_err(io::Error::other)?))
 }
 
 fn with_files(listener: &Listener) -> Option<(SocketAddr, &TlsFiles)> {

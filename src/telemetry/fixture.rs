@@ -9,12 +9,13 @@ use http::{HeaderValue, Method};
 use smallvec::smallvec;
 
 use crate::config::snapshot::contexts::Contexts;
+use crate::config::snapshot::health::PassiveHealth;
 use crate::config::snapshot::platform::Platform;
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::terms::{KeyTerms, Terms};
 use crate::config::snapshot::{
-    AccessLog, Admin, Balance, Endpoint, Key, Level, Model, PassiveHealth, Reload, Retry, Rewrite,
-    Server, Snapshot, Target, Timeouts,
+    AccessLog, Admin, Balance, Endpoint, Key, Level, Model, Reload, Retry, Rewrite, Server,
+    Snapshot, Target, Timeouts,
 };
 use crate::dialect::ir::Dialect;
 use crate::dialect::ir::loss::Policy;
@@ -106,6 +107,7 @@ pub(crate) fn snapshot(models: &[(&str, &[&str])]) -> Snapshot {
         contexts: Contexts::default(),
         endpoints: endpoints.into_values().collect(),
         keys: HashMap::new(),
+        certificates: Default::default(),
         bearers: Default::default(),
         terms: Terms::default(),
         valkey: None,

@@ -7,8 +7,10 @@
 
 mod admission;
 mod cells;
+mod certificate;
 mod contexts;
 mod credential;
+mod endpoint;
 mod issuer;
 mod page;
 mod render;
@@ -19,14 +21,16 @@ mod slots;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
 
-pub use self::admission::AdmissionMetrics;
+pub use self::admission::{AdmissionMetrics, Delivery};
+pub use self::certificate::{CertificateEnd, CertificateMetrics};
 pub use self::contexts::{ContextMetrics, StoreCall, SummaryEnd, TurnEnd};
 pub use self::credential::CredentialMetrics;
+pub use self::endpoint::EndpointMetrics;
 pub use self::issuer::IssuerMetrics;
 pub use self::slots::LostLine;
 
@@ -35,7 +39,6 @@ use super::shard::{Sharded, thread_number};
 use crate::config::reload;
 use crate::config::snapshot::Snapshot;
 use crate::types::{EndpointId, ModelAlias, ProviderId, Revision, TokenUsage};
-use crate::upstream::Ejection;
 use crate::usage::{AttemptRecord, Charge, UsageRecord, UsageSource};
 
 /// `Content-Type` of what [`Metrics::render`] gives.
@@ -56,6 +59,8 @@ pub struct Metrics {
     pub contexts: ContextMetrics,
     /// What limits and budgets did.
     pub admission: AdmissionMetrics,
+    /// What certificates of clients came to.
+    pub certificates: CertificateMetrics,
     /// What is made at run time.
     pub roster: roster::RosterMetrics,
     process: ProcessCollector,
@@ -97,6 +102,7 @@ impl Metrics {
             lost_lines: Counts::default(),
             contexts: ContextMetrics::default(),
             admission: AdmissionMetrics::default(),
+            certificates: CertificateMetrics::default(),
             roster: Default::default(),
             process: ProcessCollector::for_self(),
         }
@@ -278,66 +284,6 @@ impl AliasMetrics {
                 cells.retries.add(slots::outcome(attempt.outcome), 1);
             }
         }
-    }
-}
-
-/// The counters of one endpoint.
-pub struct EndpointMetrics {
-    id: EndpointId,
-    shards: Sharded<EndpointCells>,
-    healthy: AtomicBool,
-    in_flight: AtomicUsize,
-}
-
-#[derive(Default)]
-struct EndpointCells {
-    first_byte: Histogram,
-    duration: Histogram,
-    ejections: Counts<{ slots::EJECTIONS.len() }>,
-    /// New ones, then reused ones.
-    connections: Counts<2>,
-    request_bytes: Counts<1>,
-    response_bytes: Counts<1>,
-}
-
-impl EndpointMetrics {
-    fn new(id: EndpointId, threads: usize) -> Self {
-        Self {
-            id,
-            shards: Sharded::new(threads, EndpointCells::default),
-            healthy: AtomicBool::new(true),
-            in_flight: AtomicUsize::new(0),
-        }
-    }
-
-    /// The endpoint's name.
-    pub fn id(&self) -> &EndpointId {
-        &self.id
-    }
-
-    /// Counts one ejection.
-    pub fn ejected(&self, reason: Ejection) {
-        self.shards.mine().ejections.add(slots::ejection(reason), 1);
-    }
-
-    /// Says how the endpoint stands; called when metrics are asked for.
-    pub fn publish(&self, healthy: bool, in_flight: usize) {
-        self.healthy.store(healthy, Ordering::Relaxed);
-        self.in_flight.store(in_flight, Ordering::Relaxed);
-    }
-
-    fn record(&self, thread: usize, attempt: &AttemptRecord) {
-        let cells = self.shards.at(thread);
-        if let Some(first_byte) = attempt.first_byte {
-            cells.first_byte.observe(&REQUEST_BOUNDS, first_byte);
-        }
-        // An attempt without a connection says nothing of how long the endpoint takes.
-        if let Some(reused) = attempt.reused {
-            cells.connections.add(usize::from(reused), 1);
-            cells.duration.observe(&REQUEST_BOUNDS, attempt.total);
-        }
-        cells.request_bytes.add(0, attempt.request_bytes);
-        cells.response_bytes.add(0, attempt.response_bytes);
     }
 }
 

@@ -35,7 +35,7 @@ use crate::telemetry::metrics::{CredentialMetrics, Metrics};
 use crate::types::ProviderId;
 
 use fetch::Fresh;
-pub use fetch::{Why, client, json};
+pub use fetch::{Why, client, json, told};
 pub use keeper::Keeper;
 
 /// How long a process waits for its credentials before it serves without those that are late.

@@ -10,12 +10,13 @@ use http::HeaderValue;
 use super::pool::{Pick, Pool, Tried};
 use super::{LiveEndpoint, Pools, Registry};
 use crate::config::snapshot::contexts::Contexts;
+use crate::config::snapshot::health::PassiveHealth;
 use crate::config::snapshot::platform::Platform;
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::terms::Terms;
 use crate::config::snapshot::{
-    AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
-    Rewrite, Server, Snapshot, Target, Timeouts,
+    AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, Reload, Retry, Rewrite, Server,
+    Snapshot, Target, Timeouts,
 };
 use crate::dialect::ir::Dialect;
 use crate::dialect::ir::loss::Policy;
@@ -110,6 +111,7 @@ pub(super) fn snapshot(endpoints: Vec<Endpoint>, balance: Balance, levels: &[&[R
         endpoints,
         models: HashMap::from([(ALIAS.into(), Arc::new(model))]),
         keys: HashMap::new(),
+        certificates: Default::default(),
         bearers: Default::default(),
         terms: Terms::default(),
         valkey: None,

@@ -24,7 +24,7 @@ use pingora::upstreams::peer::ALPN;
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::config::snapshot::ActiveHealth;
+use crate::config::snapshot::health::ActiveHealth;
 use crate::types::EndpointId;
 
 use super::{LiveEndpoint, Registry, ToSign};

@@ -12,7 +12,8 @@ use super::fixture::{
     ALIAS, Row, bed, endpoint, name, over, registry, report, secs, snapshot, timeouts,
 };
 use super::{Resolver, Tried, http1};
-use crate::config::snapshot::{Balance, Endpoint, PassiveHealth, Snapshot, UpstreamTls};
+use crate::config::snapshot::health::PassiveHealth;
+use crate::config::snapshot::{Balance, Endpoint, Snapshot, UpstreamTls};
 use crate::usage::Outcome;
 
 const TWO: &[&[Row]] = &[&[("a", 0, 1), ("b", 0, 1)]];

@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::config::snapshot::PassiveHealth;
+use crate::config::snapshot::health::PassiveHealth;
 
 use super::latency::Latency;
 use super::moment::{Moment, nanos};

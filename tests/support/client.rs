@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::conf::KEY;
 use crate::events::Events;
 use crate::reply::Reply;
-use crate::tls::install_provider;
+use crate::tls::{Identity, install_provider};
 use crate::wait::PATIENCE;
 
 /// The size of the pieces in which a body of unknown length is sent.
@@ -40,14 +40,32 @@ impl Client {
 
     /// TLS, trusting one authority; HTTP/2 where the server offers it.
     pub fn tls(base: String, authority_pem: &str) -> Self {
-        let root = Certificate::from_pem(authority_pem.as_bytes()).expect("a certificate");
+        let root = root(authority_pem);
         Self::with(base, |builder| builder.add_root_certificate(root).tls_info(true))
     }
 
     /// TLS, trusting one authority, with HTTP/1 only.
     pub fn tls_http1(base: String, authority_pem: &str) -> Self {
-        let root = Certificate::from_pem(authority_pem.as_bytes()).expect("a certificate");
+        let root = root(authority_pem);
         Self::with(base, |builder| builder.add_root_certificate(root).http1_only())
+    }
+
+    /// TLS with a certificate of its own, where the server asks for one.
+    pub fn tls_as(base: String, authority_pem: &str, own: &Identity) -> Self {
+        let (root, own) = (root(authority_pem), own.of_client());
+        Self::with(base, |builder| builder.add_root_certificate(root).identity(own))
+    }
+
+    /// The same, with HTTP/1 and a new connection for each request, which resumes the session of the one before.
+    pub fn tls_resuming(base: String, authority_pem: &str, own: Option<&Identity>) -> Self {
+        let root = root(authority_pem);
+        Self::with(base, |builder| {
+            let builder = builder.add_root_certificate(root).http1_only().pool_max_idle_per_host(0);
+            match own {
+                Some(own) => builder.identity(own.of_client()),
+                None => builder,
+            }
+        })
     }
 
     fn with(base: String, kind: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
@@ -105,6 +123,10 @@ impl Client {
         let body = chat_with(model, &json!({"stream": true}));
         Events::open(self.request(Method::POST, "/v1/chat/completions").json(&body)).await
     }
+}
+
+fn root(authority_pem: &str) -> Certificate {
+    Certificate::from_pem(authority_pem.as_bytes()).expect("a certificate")
 }
 
 /// The body of a chat of one message.

@@ -91,6 +91,15 @@ impl Conf {
         self
     }
 
+    /// Adds a key without a text, by a name in certificates: `CN:app`; `more` is what else is said about it.
+    pub fn certificate_key(mut self, id: &str, certificate: &str, more: &Value) -> Self {
+        let mut key = json!({"id": id, "certificate": certificate, "tenant": TENANT});
+        let more = more.as_object().expect("an object").clone();
+        key.as_object_mut().unwrap().extend(more);
+        self.tree["keys"].as_array_mut().unwrap().push(key);
+        self
+    }
+
     /// Sets a value by its path, `models.demo.candidates.0.weight`; objects on the way are made.
     pub fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
         let mut place = &mut self.tree;

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, SanType, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
@@ -45,8 +48,24 @@ impl Authority {
 
     /// A certificate for a name or address; HTTP/2 and HTTP/1.1 are offered.
     pub fn issue(&self, name: &str) -> Identity {
+        self.sign(&CertificateParams::new(vec![name.to_owned()]).expect("a valid name"))
+    }
+
+    /// A client's certificate with these names, each with its kind: `CN:app`, `DNS:`, `URI:`, `email:`.
+    pub fn issue_client(&self, names: &[&str]) -> Identity {
+        self.sign(&client_params(names))
+    }
+
+    /// The same, that nobody may use any more.
+    pub fn issue_expired(&self, names: &[&str]) -> Identity {
+        let mut params = client_params(names);
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1));
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("a key pair");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("a valid name");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Identity {
             certificate_pem: certificate.pem(),
@@ -57,7 +76,32 @@ impl Authority {
     }
 }
 
+fn client_params(names: &[&str]) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    // rcgen gives a common name of its own to whoever has none.
+    params.distinguished_name = DistinguishedName::new();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    for name in names {
+        let (kind, name) = name.split_once(':').expect("a kind");
+        let text = || name.try_into().expect("a name in ASCII");
+        match kind {
+            "CN" => params.distinguished_name.push(DnType::CommonName, name),
+            "DNS" => params.subject_alt_names.push(SanType::DnsName(text())),
+            "URI" => params.subject_alt_names.push(SanType::URI(text())),
+            "email" => params.subject_alt_names.push(SanType::Rfc822Name(text())),
+            kind => panic!("no kind of name: {kind}"),
+        }
+    }
+    params
+}
+
 impl Identity {
+    /// A client's side of TLS with this identity.
+    pub(crate) fn of_client(&self) -> reqwest::Identity {
+        let pem = format!("{}{}", self.certificate_pem, self.key.serialize_pem());
+        reqwest::Identity::from_pem(pem.as_bytes()).expect("certificate and key")
+    }
+
     /// Offers HTTP/1.1 only.
     pub fn http1_only(mut self) -> Self {
         self.alpn = vec![b"http/1.1".to_vec()];

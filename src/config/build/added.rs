@@ -19,6 +19,7 @@ use crate::config::objects::{AccessRequest, Decision, MadeKey, Members, Objects,
 use crate::config::problems::Report;
 use crate::config::raw::{Raw, owner as raw};
 use crate::config::shape;
+use crate::config::snapshot::certificate::CertificateName;
 use crate::config::snapshot::made::{Made, Names};
 use crate::config::snapshot::{Key, KeyDigest, Snapshot};
 use crate::config::spot::Spot;
@@ -65,7 +66,7 @@ pub fn lay_over(file: &Snapshot, objects: &Objects) -> Snapshot {
     let mut over = Over {
         taken: Names::of(file),
         tenants,
-        number: file.keys.len() + file.bearers.keys().count(),
+        number: file.numbered_keys().len(),
         snapshot: file.clone(),
     };
     for (name, made) in &objects.tenants {
@@ -129,10 +130,14 @@ impl<'a> Over<'a> {
         let [id_name, hash_name] = raw::Key::NAMES;
         members.insert(id_name.to_owned(), id.into());
         members.insert(hash_name.to_owned(), made.hash.clone().into());
-        let built = built(&KEY, &members, |raw: &raw::Key, spot| {
+        let (built, certificate) = built(&KEY, &members, |raw: &raw::Key, spot| {
             name(id, &spot.key("id"));
-            key::key(raw, spot, &self.tenants)
+            (key::key(raw, spot, &self.tenants), key::certificate(raw, spot))
         })?;
+        let taken = |name: &CertificateName| self.snapshot.certificates.get(name);
+        if let Some(other) = certificate.as_ref().and_then(taken) {
+            return Err(vec![format!("certificate: is the name of the key `{}`", other.id)]);
+        }
         let digest = |hash: &str| keys::parse(hash).map_err(|wrong| vec![format!("hash: {wrong}")]);
         if let Some(replaced) = &made.replaced {
             let until = DateTime::from_timestamp(replaced.until, 0);
@@ -140,18 +145,23 @@ impl<'a> Over<'a> {
             old.expires_at = until.into_iter().chain(built.expires_at).min();
             self.insert(digest(&replaced.hash)?, old);
         }
-        self.insert(digest(&made.hash)?, built);
+        let key = self.insert(digest(&made.hash)?, built);
+        if let (Some(name), Some(key)) = (certificate, key) {
+            self.snapshot.certificates.insert(name, key);
+        }
         Ok(())
     }
 
     /// Each secret is a key of its own, with the rules, and so the accounts, of one.
-    fn insert(&mut self, digest: KeyDigest, mut key: Key) {
+    fn insert(&mut self, digest: KeyDigest, mut key: Key) -> Option<Arc<Key>> {
         if self.snapshot.keys.contains_key(&digest) {
-            return;
+            return None;
         }
         key.terms.number = self.number;
         self.number += 1;
-        self.snapshot.keys.insert(digest, Arc::new(key));
+        let key = Arc::new(key);
+        self.snapshot.keys.insert(digest, Arc::clone(&key));
+        Some(key)
     }
 
     fn add_bearers(&mut self, objects: &Objects) {

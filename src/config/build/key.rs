@@ -10,6 +10,7 @@ use super::terms::{self, Asked, Tier, Tiers};
 use super::{Surroundings, jwt, name, rewrite};
 use crate::config::problems::unknown;
 use crate::config::raw::{Raw, owner as raw};
+use crate::config::snapshot::certificate::CertificateName;
 use crate::config::snapshot::jwt::{Bearer, Bearers};
 use crate::config::snapshot::prompt::PromptMessage;
 use crate::config::snapshot::terms::{KeyTerms, Rules, Scope};
@@ -116,16 +117,23 @@ fn team(
     }
 }
 
-/// Reads the keys.
+/// Keys, by what they are found by.
+#[derive(Default)]
+pub(super) struct Keys {
+    pub(super) by_digest: HashMap<KeyDigest, Arc<Key>>,
+    pub(super) by_certificate: HashMap<CertificateName, Arc<Key>>,
+}
+
+/// Reads the keys. Certificates are of no use where no listener asks for one.
 pub(super) fn keys(
     raw: &[raw::Key],
     root: &Spot<'_>,
     tenants: &Tenants<'_>,
-) -> HashMap<KeyDigest, Arc<Key>> {
+    certificates_asked: bool,
+) -> Keys {
     let spot = root.key("keys");
     let mut ids = HashMap::new();
-    let mut hashes: HashMap<KeyDigest, usize> = HashMap::new();
-    let mut keys = HashMap::with_capacity(raw.len());
+    let mut keys = Keys::default();
     for (index, raw) in raw.iter().enumerate() {
         let place = spot.item(index);
         name(&raw.id, &place.key("id"));
@@ -135,13 +143,31 @@ pub(super) fn keys(
         let mut key = key(raw, &place, tenants);
         key.terms.number = index;
         let key = Arc::new(key);
-        let Some(digest) = digest(raw, &place) else { continue };
-        if let Some(other) = hashes.insert(digest, index) {
+        if raw.hash.is_none() && raw.certificate.is_none() {
+            place.refuse("needs a `hash`, a `certificate`, or both");
+        }
+        if let Some(digest) = raw.hash.as_deref().and_then(|hash| digest(hash, &place))
+            && let Some(other) = keys.by_digest.insert(digest, Arc::clone(&key))
+        {
+            let other = other.terms.number;
             place.key("hash").refuse(format!("is the hash of keys[{other}]: it is the same key"));
         }
-        keys.insert(digest, key);
+        let Some(name) = certificate(raw, &place) else { continue };
+        let at = place.key("certificate");
+        if !certificates_asked {
+            at.refuse("no listener asks for certificates: one needs a `tls.client_ca_file`");
+        }
+        if let Some(other) = keys.by_certificate.insert(name, key) {
+            at.refuse(format!("is the name of keys[{}]", other.terms.number));
+        }
     }
     keys
+}
+
+/// The name in certificates that a key is found by.
+pub(super) fn certificate(raw: &raw::Key, spot: &Spot<'_>) -> Option<CertificateName> {
+    let name = raw.certificate.as_deref()?.parse();
+    name.map_err(|why: String| spot.key("certificate").refuse(why)).ok()
 }
 
 /// Reads the issuers of tokens. What their bearers may do is what a key of their tenant and team may that
@@ -182,9 +208,9 @@ pub(super) fn bearer(
     Some(Bearer { key: of(None), teams })
 }
 
-fn digest(raw: &raw::Key, spot: &Spot<'_>) -> Option<KeyDigest> {
+fn digest(hash: &str, spot: &Spot<'_>) -> Option<KeyDigest> {
     let place = spot.key("hash");
-    let digest = keys::parse(&raw.hash).map_err(|error| place.refuse(error.to_string())).ok()?;
+    let digest = keys::parse(hash).map_err(|error| place.refuse(error.to_string())).ok()?;
     if digest == keys::digest(b"") {
         place.refuse("is the hash of an empty key");
     }

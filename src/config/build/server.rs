@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use super::limits::{millis, seconds, seconds_or_zero, within};
 use super::{Surroundings, secret, tls};
 use crate::config::raw;
-use crate::config::snapshot::tls::TlsFiles;
+use crate::config::snapshot::tls::{ClientCertificates, TlsFiles};
 use crate::config::snapshot::{Admin, Listener, Server};
 use crate::config::spot::Spot;
 
@@ -116,11 +116,43 @@ fn listeners(
     listeners
 }
 
-fn tls_files(raw: &raw::ListenerTls, spot: &Spot<'_>, around: &Surroundings<'_>) -> TlsFiles {
-    let files =
-        TlsFiles { cert_file: around.path(&raw.cert_file), key_file: around.path(&raw.key_file) };
+fn tls_files(
+    raw: &raw::listener::ListenerTls,
+    spot: &Spot<'_>,
+    around: &Surroundings<'_>,
+) -> TlsFiles {
+    let files = TlsFiles {
+        cert_file: around.path(&raw.cert_file),
+        key_file: around.path(&raw.key_file),
+        clients: client_certificates(raw, spot, around),
+    };
     tls::pair(&files.cert_file, &files.key_file, &spot.key("cert_file"), &spot.key("key_file"));
     files
+}
+
+fn client_certificates(
+    raw: &raw::listener::ListenerTls,
+    spot: &Spot<'_>,
+    around: &Surroundings<'_>,
+) -> Option<ClientCertificates> {
+    let Some(ca_file) = &raw.client_ca_file else {
+        if raw.client_certificate.is_some() {
+            spot.key("client_certificate")
+                .refuse("has no effect without `client_ca_file`: no certificate is asked for");
+        }
+        return None;
+    };
+    let clients = ClientCertificates {
+        ca_file: around.path(ca_file),
+        required: !matches!(
+            raw.client_certificate,
+            Some(raw::listener::ClientCertificate::Optional)
+        ),
+    };
+    if let Err(why) = tls::client_verifier(&clients) {
+        spot.key("client_ca_file").refuse(why);
+    }
+    Some(clients)
 }
 
 fn admin(

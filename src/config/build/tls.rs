@@ -3,14 +3,17 @@
 //! A check reads them and forgets them; the server reads them again to use them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 
-use crate::config::snapshot::tls::TlsFiles;
+use crate::config::snapshot::tls::{ClientCertificates, TlsFiles};
 use crate::config::spot::Spot;
 
 /// The largest PEM file, in bytes: the system's own bundle of roots has about 200 KiB.
@@ -53,15 +56,31 @@ fn together(
 
 /// Checks a file of roots to trust.
 pub(super) fn roots(file: &Path, spot: &Spot<'_>) {
+    reported(trusted(file), spot);
+}
+
+/// Reads the authorities of clients' certificates, for use.
+///
+/// # Errors
+/// A sentence that names the file at fault.
+pub fn client_verifier(
+    clients: &ClientCertificates,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let roots = Arc::new(trusted(&clients.ca_file)?);
+    let provider = Arc::new(ring::default_provider());
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
+    let builder = if clients.required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error| format!("`{}`: {error}", clients.ca_file.display()))
+}
+
+fn trusted(file: &Path) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
-    for certificate in reported(certificates(file), spot).into_iter().flatten() {
-        if let Err(error) = store.add(certificate) {
-            spot.refuse(format!(
-                "`{}` holds a certificate that cannot be trusted: {error}",
-                file.display()
-            ));
-        }
+    for certificate in certificates(file)? {
+        store.add(certificate).map_err(|error| {
+            format!("`{}` holds a certificate that cannot be trusted: {error}", file.display())
+        })?;
     }
+    Ok(store)
 }
 
 fn reported<T>(result: Result<T, String>, spot: &Spot<'_>) -> Option<T> {

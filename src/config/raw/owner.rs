@@ -55,7 +55,9 @@ pub struct Key {
     pub id: String,
     /// `sha256:` and 64 hexadecimal digits, from `tollgate key new` or `tollgate key hash`.
     #[schemars(extend("x-secret" = true))]
-    pub hash: String,
+    pub hash: Option<String>,
+    /// A name in the client certificates that it is used with, beside or instead of `hash`: `URI:spiffe://example.com/app`, `DNS:`, `email:` or `CN:` and a name.
+    pub certificate: Option<String>,
     /// Its owner. Default `default`.
     pub tenant: Option<String>,
     /// The part of its tenant that it belongs to.

@@ -39,7 +39,7 @@ pub struct Budget {
     pub week_micro_usd: Option<u64>,
     /// From the first to the last of the month.
     pub month_micro_usd: Option<u64>,
-    /// Shares of the budget at which the log warns, once in its period. Default 80, 100.
+    /// Shares of the budget at which the log warns, and the `budget_webhook`, once in its period. Default 80, 100.
     pub warn_percent: Option<Vec<u32>>,
 }
 

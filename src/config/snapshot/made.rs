@@ -47,7 +47,7 @@ pub struct Names {
 impl Names {
     /// Those of the file alone.
     pub fn of(file: &Snapshot) -> Self {
-        let keys = file.keys.values();
+        let keys = file.keys.values().chain(file.certificates.values());
         // A tenant that only keys name is the file's too: to make it would change those keys.
         let owners = keys.clone().map(|key| key.tenant.as_str().to_owned());
         Self {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::webhook::Webhook;
 use crate::types::{KeyId, ModelAlias, TeamId, TenantId};
 
 /// The windows in which requests and tokens are counted.
@@ -31,6 +32,8 @@ pub struct Terms {
     pub refuses_unpriced: bool,
     /// How requests wait that a limit would refuse; `None` where they do not.
     pub waiting: Option<Waiting>,
+    /// Where warnings of budgets are posted, if they are.
+    pub webhook: Option<Arc<Webhook>>,
     /// The list of prices, to be watched.
     pub price_file: Option<PathBuf>,
     /// By which tokens are counted that no upstream reports.

@@ -104,11 +104,11 @@ fn shape() {
     check_more(&[
         (
             "modles: {}",
-            "12:1: modles: no such key: did you mean `models`? There are `access_log`, `contexts`, `jwt`, `keys`, `models`, `prices`, `providers`, `quotas`, `reload`, `retry`, `server`, `state`, `tenants`, `tiers`, `timeouts`, `usage`, `valkey`, `waiting`",
+            "12:1: modles: no such key: did you mean `models`? There are `access_log`, `budget_webhook`, `contexts`, `jwt`, `keys`, `models`, `prices`, `providers`, `quotas`, `reload`, `retry`, `server`, `state`, `tenants`, `tiers`, `timeouts`, `usage`, `valkey`, `waiting`",
         ),
         (
             "\"a\\nb\": {}",
-            "12:1: [\"a\\nb\"]: no such key: there are `access_log`, `contexts`, `jwt`, `keys`, `models`, `prices`, `providers`, `quotas`, `reload`, `retry`, `server`, `state`, `tenants`, `tiers`, `timeouts`, `usage`, `valkey`, `waiting`",
+            "12:1: [\"a\\nb\"]: no such key: there are `access_log`, `budget_webhook`, `contexts`, `jwt`, `keys`, `models`, `prices`, `providers`, `quotas`, `reload`, `retry`, `server`, `state`, `tenants`, `tiers`, `timeouts`, `usage`, `valkey`, `waiting`",
         ),
         ("reload: {watch: yes}", "12:17: reload.watch: must be true or false, not the text `yes`"),
         (

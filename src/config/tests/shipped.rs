@@ -33,6 +33,7 @@ fn check(name: &str) -> Snapshot {
         generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     std::fs::write(tls.join("server.crt"), cert.pem()).unwrap();
     std::fs::write(tls.join("upstream-ca.crt"), cert.pem()).unwrap();
+    std::fs::write(tls.join("clients-ca.crt"), cert.pem()).unwrap();
     std::fs::write(tls.join("server.key"), signing_key.serialize_pem()).unwrap();
     std::fs::copy(conf().join(PRICES), directory.path().join(PRICES)).unwrap();
     std::fs::copy(

@@ -231,6 +231,13 @@ fn certificates_must_be_there_and_match() {
     }
     for (cert, key, expected) in [
         ("a.crt", "a.key", None),
+        ("a.crt", "a.key, client_ca_file: b.crt", None),
+        ("a.crt", "a.key, client_ca_file: b.key", Some("client_ca_file: `")),
+        (
+            "a.crt",
+            "a.key, client_certificate: optional",
+            Some("client_certificate: has no effect without `client_ca_file`"),
+        ),
         ("a.crt", "b.key", Some("is not the key of the first certificate in")),
         ("a.key", "a.key", Some("holds no PEM certificate")),
         ("a.crt", "a.crt", Some("holds no PEM private key")),

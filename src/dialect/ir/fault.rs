@@ -102,6 +102,7 @@ const fn class_of(kind: Kind) -> Class {
         | Kind::InvalidKey
         | Kind::KeyExpired
         | Kind::KeyDisabled
+        | Kind::InvalidCertificate
         | Kind::InvalidToken
         | Kind::TokenExpired => Class::Authentication,
         Kind::NotFound | Kind::UnknownModel | Kind::ContextNotFound => Class::NotFound,

@@ -10,6 +10,26 @@ use crate::admission::{Rule, Spent, WaitEnd};
 use crate::config::snapshot::terms::{PERIODS, Scope};
 use crate::telemetry::shard::Sharded;
 
+/// What came of a warning for the webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The receiver took it.
+    Delivered,
+    /// Another gateway delivered it.
+    Elsewhere,
+    /// The receiver will never take it.
+    Refused,
+    /// The receiver took it in no attempt.
+    Failed,
+    /// So many were waiting that there was no room for it.
+    Dropped,
+}
+
+impl Delivery {
+    const LABELS: [&str; Delivery::Dropped as usize + 1] =
+        ["delivered", "elsewhere", "refused", "failed", "dropped"];
+}
+
 /// Counters, and how budgets stood when someone last looked.
 #[derive(Default)]
 pub struct AdmissionMetrics {
@@ -17,6 +37,8 @@ pub struct AdmissionMetrics {
     refused: Counts<{ Scope::KINDS.len() * Rule::COUNT }>,
     /// By scope's rank, and within it by period.
     warned: Counts<{ Scope::KINDS.len() * PERIODS.len() }>,
+    /// Warnings that a receiver was to be told, by what came of it.
+    deliveries: Counts<{ Delivery::LABELS.len() }>,
     /// Requests that the journal could not take, and its syncs.
     journal: Counts<2>,
     /// Exchanges of leases that failed, and that went well.
@@ -38,6 +60,11 @@ impl AdmissionMetrics {
     /// Counts a warning of a scope's budget of a period.
     pub fn warned(&self, scope: &Scope, period: usize) {
         self.warned.add(scope.rank() * PERIODS.len() + period, 1);
+    }
+
+    /// Counts a warning that a receiver was to be told.
+    pub fn delivered(&self, end: Delivery) {
+        self.deliveries.add(end as usize, 1);
     }
 
     /// Counts requests that the usage journal does not have.
@@ -98,6 +125,14 @@ impl AdmissionMetrics {
         }
         page.add(refused);
         page.add(warned);
+        let mut deliveries = Family::counter(
+            "tollgate_budget_webhook_total",
+            "Warnings of budgets for the webhook, by what came of them.",
+        );
+        for (index, end) in Delivery::LABELS.into_iter().enumerate() {
+            deliveries.nonzero(&[("end", end)], self.deliveries.get(index));
+        }
+        page.add(deliveries);
         self.budgets(page);
         self.tell_waits(page);
         let mut unwritten = Family::counter(

@@ -28,6 +28,7 @@ pub(super) fn families(metrics: &Metrics) -> Vec<MetricFamily> {
     }
     metrics.contexts.families(&mut page);
     metrics.roster.families(&mut page);
+    metrics.certificates.families(&mut page);
     // CPU, memory, descriptors, threads.
     page.extend(metrics.process.collect());
     page.into_families()

@@ -143,7 +143,7 @@ async fn bytes(request: RequestBuilder) -> Result<Vec<u8>, Why> {
 }
 
 /// An error with its causes, where the outermost says little; addresses are left out, as they may hold credentials.
-fn told(error: reqwest::Error) -> Why {
+pub fn told(error: reqwest::Error) -> Why {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Checks, Tally};
-use crate::config::snapshot::{ActiveHealth, Balance, Endpoint, Snapshot, UpstreamTls};
+use crate::config::snapshot::health::ActiveHealth;
+use crate::config::snapshot::{Balance, Endpoint, Snapshot, UpstreamTls};
 use crate::upstream::fixture::{Bed, at, over, secs, snapshot};
 
 fn health(path: Option<&str>) -> ActiveHealth {

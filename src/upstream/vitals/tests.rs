@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Out, SHARE_FLOOR, SHARE_FULL, Vitals};
-use crate::config::snapshot::PassiveHealth;
+use crate::config::snapshot::health::PassiveHealth;
 use crate::upstream::moment::Moment;
 
 const START: Moment = Moment(1_000_000_000);

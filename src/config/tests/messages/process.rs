@@ -146,7 +146,49 @@ fn keys() {
             "12:22: keys[0].hash: is not `sha256:` and 64 hexadecimal digits, as `tollgate key hash` prints",
         ),
         ("keys: {k: {}}", "12:7: keys: must be a list, not a mapping"),
+        ("keys: [{id: k}]", "12:8: keys[0]: needs a `hash`, a `certificate`, or both"),
+        (
+            "keys: [{id: k, certificate: 'spiffe://a.b/c'}]",
+            "12:29: keys[0].certificate: `spiffe://a.b/c` is not `URI:`, `DNS:`, `email:` or `CN:` and a name, such as `URI:spiffe://example.com/app`",
+        ),
+        (
+            "keys: [{id: k, certificate: 'CN:a'}]",
+            "12:29: keys[0].certificate: no listener asks for certificates: one needs a `tls.client_ca_file`",
+        ),
     ]);
+}
+
+#[test]
+fn budget_webhook() {
+    check_in(
+        |members| format!("{BASE}budget_webhook: {{{members}}}"),
+        &[
+            (
+                "",
+                "12:17: budget_webhook.url: is missing: The receiver, `https://example.com/budgets`",
+            ),
+            (
+                "url: 'ftp://h'",
+                "12:23: budget_webhook.url: the scheme must be `http` or `https`, such as `https://example.com/budgets`",
+            ),
+            (
+                "url: 'https://user:word@h'",
+                "12:23: budget_webhook.url: must hold no user and password: put a token into `credential`",
+            ),
+            (
+                "url: 'https://h', secret: {value: whsec_c2hvcnQ=}",
+                "12:44: budget_webhook.secret: is not `whsec_` and 24 to 64 bytes in base64, as `echo whsec_$(openssl rand -base64 32)` prints",
+            ),
+            (
+                "url: 'https://h', headers: {Authorization: x}",
+                "12:46: budget_webhook.headers.Authorization: is set by `credential`, which also keeps it out of this file",
+            ),
+            (
+                "url: 'https://h', attempts_max: 0",
+                "12:50: budget_webhook.attempts_max: must be from 1 to 10, not 0",
+            ),
+        ],
+    );
 }
 
 #[test]
