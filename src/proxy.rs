@@ -5,9 +5,11 @@
 //! endpoint an [`attempt::Attempt`].
 
 mod access;
+mod answer_header;
 mod attempt;
 mod bill;
 mod contexts;
+mod cut;
 mod deadline;
 mod exchange;
 mod faces;

@@ -6,6 +6,7 @@
 //! nobody takes it for complete.
 
 mod kept;
+mod stopping;
 mod translated;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use http::header::CONTENT_TYPE;
 use pingora::http::ResponseHeader;
 
 use self::kept::Kept;
+use self::stopping::Beside;
 use self::translated::{Streamed, Whole};
 use crate::dialect::bedrock::frames;
 use crate::dialect::gemini::stream_writer::Framing;
@@ -37,6 +39,10 @@ pub struct Meter {
     client: Dialect,
     framing: Framing,
     shape: Shape,
+    /// Where a stream that passes may be ended early.
+    beside: Option<Box<Beside>>,
+    /// What was used by a stream that is ended early, from then on.
+    stopped: Option<TokenUsage>,
 }
 
 /// What is done with an answer.
@@ -78,6 +84,8 @@ pub struct Passage<'a> {
     pub from: Dialect,
     /// Whether that is not the client's.
     pub translated: bool,
+    /// Whether a stream may be ended early.
+    pub stops: bool,
     /// Whether a whole answer's header has to wait for its body.
     pub held: bool,
     /// What the answer says where its provider says nothing.
@@ -110,7 +118,30 @@ impl Meter {
             false if json => Shape::Json(Box::new(usage_tap(client))),
             false => Shape::Other,
         };
-        Self { client, framing, shape }
+        let is_beside = passage.stops && good && events && !passage.translated;
+        let beside = is_beside.then(|| Box::new(Beside::new(passage)));
+        Self { client, framing, shape, beside, stopped: None }
+    }
+
+    /// Ends a stream behind the bytes that were read last, as if it had reached its limit of tokens: nothing more
+    /// of it goes to the client but its last events. False where it cannot be ended there.
+    pub fn stop(&mut self, body: &mut Option<Bytes>, used: TokenUsage) -> bool {
+        let stops = match (&self.shape, &self.beside) {
+            (Shape::Streamed(stream), _) => stream.is_under_way(),
+            (_, Some(beside)) => beside.stop(body),
+            _ => false,
+        };
+        self.stopped = stops.then_some(used);
+        stops
+    }
+
+    /// The events that end a stream which was stopped.
+    fn last_events(&mut self, used: TokenUsage) -> Option<Bytes> {
+        match (&mut self.shape, &mut self.beside) {
+            (Shape::Streamed(stream), _) => Some(stream.last_events(used)),
+            (_, Some(beside)) => Some(beside.last_events(used)),
+            _ => None,
+        }
     }
 
     /// Whether the answer's length is not known before its end.
@@ -138,6 +169,13 @@ impl Meter {
 
     /// Reads the next bytes, and leaves in their place those that go to the client.
     pub fn read(&mut self, body: &mut Option<Bytes>, end: bool) -> End {
+        if let Some(used) = self.stopped {
+            *body = if end { self.last_events(used) } else { None };
+            return End::Fine;
+        }
+        if let (Some(beside), Some(bytes)) = (&mut self.beside, &*body) {
+            beside.feed(bytes);
+        }
         match &mut self.shape {
             Shape::Other => End::Fine,
             Shape::Json(tap) => {
@@ -163,8 +201,11 @@ impl Meter {
         }
     }
 
-    /// The tokens reported so far.
+    /// The tokens reported so far; of a stream that was stopped, what was told is not all.
     pub fn tokens(&self) -> Option<TokenUsage> {
+        if self.stopped.is_some() {
+            return None;
+        }
         match &self.shape {
             Shape::Events(stream) => stream.seen.usage,
             Shape::Watched(watch) => watch.usage(),
@@ -202,8 +243,11 @@ impl Meter {
         }
     }
 
-    /// The bytes that end a stream with an error; `None` where it can only be broken off.
+    /// The bytes that end a stream with an error, or as it was stopped; `None` where it can only be broken off.
     pub fn fail(&mut self, error: &Error) -> Option<Bytes> {
+        if let Some(used) = self.stopped {
+            return self.last_events(used);
+        }
         match &mut self.shape {
             Shape::Events(_) => Some(error_event(self.client, error)),
             Shape::Watched(watch) if watch.takes_events() => Some(error_event(self.client, error)),

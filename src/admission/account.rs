@@ -318,6 +318,21 @@ impl State {
         warnings.collect()
     }
 
+    /// What is left of the budgets once a request under way has come to a cost; the one that this passes, by its
+    /// place, is an error. What is set aside for requests is not spent.
+    pub fn room(&mut self, rules: &Rules, periods: &Periods, cost: u64) -> Result<u64, usize> {
+        let mut least = u64::MAX;
+        for (index, _, budget) in budgets(rules) {
+            let begins = periods.get(index);
+            let shares = self.shares.as_ref();
+            let others = shares.map_or(0, |shares| shares.of_others(Rule::Budget(index), begins));
+            let own = self.money.get_mut(index).map_or(0, |money| money.spent(begins));
+            let spent = own.saturating_add(others).saturating_add(cost);
+            least = least.min(budget.checked_sub(spent).ok_or(index)?);
+        }
+        Ok(least)
+    }
+
     /// Counts money that was spent before the process began.
     pub fn restore(&mut self, began: DateTime<Utc>, cost: u64) {
         for (money, period) in self.money.iter_mut().zip(Period::ALL) {

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::account::Places;
 use super::window::Micros;
 use super::{Applying, Demand};
+use crate::config::snapshot::terms::Scope;
 use crate::types::Quota;
 
 /// So many accounts' places lie within the permit: those of a key, a team, a tenant and a model.
@@ -22,6 +23,15 @@ pub struct Used {
     pub cost: u64,
     /// Tokens of its answer, where the upstream reported them.
     pub answer: Option<u64>,
+}
+
+/// A budget that a request under way has passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// Whose it is.
+    pub scope: Scope,
+    /// The period, by its place in `PERIODS`.
+    pub period: usize,
 }
 
 /// The right to be served: taken back when dropped.
@@ -42,6 +52,35 @@ impl Permit {
         quota: Quota,
     ) -> Self {
         Self { quota, applying, demand, places, settled: false }
+    }
+
+    /// Whether a budget may end the request while it is under way.
+    pub fn cuts(&self) -> bool {
+        self.applying.bounds().any(|bound| bound.rules.cuts && bound.rules.has_budget())
+    }
+
+    /// What is left of those budgets, once the request has come to a cost.
+    ///
+    /// # Errors
+    /// The budget that is passed.
+    pub fn room(&self, cost: u64) -> Result<u64, Over> {
+        let mut least = u64::MAX;
+        for bound in self.applying.bounds().filter(|bound| bound.rules.cuts) {
+            let room = bound.account.lock().room(&bound.rules, &self.demand.began, cost);
+            let scope = || bound.rules.scope.clone();
+            least = least.min(room.map_err(|period| Over { scope: scope(), period })?);
+        }
+        Ok(least)
+    }
+
+    /// Counts that a budget has ended it.
+    pub fn cut(&self, over: &Over) {
+        self.applying.ledger().metrics.admission.cut(&over.scope, over.period);
+    }
+
+    /// Tokens of the prompt, as they were estimated.
+    pub fn prompt(&self) -> u64 {
+        self.demand.estimate.prompt
     }
 
     /// Puts what was really used in the place of what was taken.

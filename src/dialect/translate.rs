@@ -9,6 +9,7 @@
 
 mod mould;
 pub mod stream;
+mod under_way;
 
 use crate::dialect::ir::answer::Answer;
 use crate::dialect::ir::fault::Fault;

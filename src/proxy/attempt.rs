@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST,
-    TRANSFER_ENCODING, USER_AGENT,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{OrErr, Result};
 use tokio::time::Instant;
 
+use super::answer_header::answer_header;
 use super::bill::Answer;
+use super::cut::Course;
 use super::exchange::Exchange;
 use super::failure::NO_CREDENTIAL;
 use super::held::Hold;
@@ -23,12 +22,13 @@ use super::keeping::Keeping;
 use super::losses;
 use super::refusal::Refusal;
 use super::reply;
+use crate::admission::Over;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
 use crate::error::{Error, Kind};
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
-use crate::types::TokenUsage;
+use crate::types::{Operation, TokenUsage};
 use crate::upstream::{Grant, Pick, ToSign};
 use crate::usage::measure::{Head, Unreported};
 use crate::usage::{AttemptRecord, Outcome, Translation};
@@ -43,20 +43,6 @@ const REQUEST_HEADERS: [HeaderName; 8] = [
     HeaderName::from_static("tracestate"),
     HeaderName::from_static("baggage"),
     HeaderName::from_static("x-stainless-retry-count"),
-];
-
-/// The upstream's headers that reach the client. Everything else stays here: cookies, the
-/// upstream's own limits, its server's name.
-const RESPONSE_HEADERS: [HeaderName; 9] = [
-    CONTENT_TYPE,
-    CONTENT_LENGTH,
-    TRANSFER_ENCODING,
-    CONTENT_ENCODING,
-    http::header::CONTENT_DISPOSITION,
-    http::header::CACHE_CONTROL,
-    http::header::RETRY_AFTER,
-    HeaderName::from_static("openai-version"),
-    HeaderName::from_static("openai-processing-ms"),
 ];
 
 /// The client's headers that go upstream where both speak Anthropic's dialect.
@@ -91,6 +77,8 @@ pub struct Attempt {
     meter: Option<Meter>,
     /// How the answer began, where its tokens may have to be counted.
     head: Head,
+    /// What a stream comes to that a budget may end.
+    course: Option<Course>,
     /// What a turn does with the answer.
     keeping: Option<Box<Keeping>>,
 }
@@ -117,6 +105,7 @@ impl Attempt {
             response_bytes: 0,
             meter: None,
             head: Head::default(),
+            course: None,
             keeping: None,
         })
     }
@@ -153,8 +142,13 @@ impl Attempt {
         self.pick.answered(status, now.into_std());
         exchange.deadline.await_next_byte(exchange.pool.model.timeouts.between_bytes, now);
         let turn = exchange.turn.as_ref().filter(|_| response.status.is_success());
+        let request = &exchange.request;
+        let is_stream = request.stream && request.operation == Operation::Chat;
+        // A turn of a context is kept whole, or not at all.
+        let course = if is_stream && turn.is_none() { Course::of(&exchange.bill) } else { None };
         let passage = Passage {
-            request: &exchange.request,
+            request,
+            stops: course.is_some(),
             from: self.outgoing.dialect,
             translated: self.outgoing.translated,
             held: exchange.bill.tells_cost || turn.is_some_and(|turn| !turn.names.is_empty()),
@@ -169,9 +163,9 @@ impl Attempt {
             .chain(exchange.bill.quota_headers())
             .chain(losses::headers(&self.outgoing.losses))
             .chain(turn.into_iter().flat_map(|turn| turn.headers()));
-        *response = response_header(response, &meter, own);
+        *response = answer_header(response, &meter, own);
         self.keeping = turn.and_then(|turn| Keeping::of(turn, response, &meter, &passage));
-        self.meter = Some(meter);
+        (self.meter, self.course) = (Some(meter), course);
     }
 
     /// A refusal's header has come, and its body is to be read: until then nothing goes to the client.
@@ -185,19 +179,41 @@ impl Attempt {
 
     /// Bytes of the answer: counted, read along, and shortened where the client asked for less.
     pub fn bytes(&mut self, exchange: &Exchange, body: &mut Option<Bytes>, end: bool) -> End {
-        let between_bytes = exchange.pool.model.timeouts.between_bytes;
-        exchange.deadline.await_next_byte(between_bytes, Instant::now());
-        if let Some(bytes) = body {
+        if self.over().is_none() {
+            let between_bytes = exchange.pool.model.timeouts.between_bytes;
+            exchange.deadline.await_next_byte(between_bytes, Instant::now());
+        }
+        if let Some(bytes) = body.as_ref().filter(|_| self.over().is_none()) {
             self.response_bytes += bytes.len() as u64;
             if exchange.bill.measures(exchange.request.operation) {
                 self.head.see(bytes);
             }
         }
         let told = self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end));
+        if told == End::Fine && !end {
+            self.cut(exchange, body);
+        }
         if let (Some(keeping), Some(turn)) = (&mut self.keeping, &exchange.turn) {
             keeping.read(turn, body, end, &told);
         }
         told
+    }
+
+    /// Ends a stream by which a budget is passed: no further byte of it is waited for.
+    fn cut(&mut self, exchange: &Exchange, body: &mut Option<Bytes>) {
+        let (Some(course), Some(meter)) = (&mut self.course, &mut self.meter) else { return };
+        let (prices, seen) = (&self.pick.target().prices, (&self.head, self.response_bytes));
+        let Some((used, over)) = course.look(&exchange.bill, prices, seen) else { return };
+        if meter.stop(body, used) {
+            exchange.bill.cut(&over);
+            course.over = Some(over);
+            exchange.deadline.expire(Instant::now());
+        }
+    }
+
+    /// The budget that has ended the stream, if one has.
+    pub fn over(&self) -> Option<&Over> {
+        self.course.as_ref()?.over.as_ref()
     }
 
     /// What could not be carried so far, of the request and of the answer.
@@ -347,44 +363,4 @@ pub fn request_header(
     parts.uri = path.parse().or_err(pingora::ErrorType::InternalError, "making the path")?;
     parts.headers = headers;
     Ok(parts.into())
-}
-
-/// The header that reaches the client: what it may see of the upstream's, and the gateway's own. A stream's length is not known: events may be cut out; nor is
-/// that of what is translated.
-fn response_header(
-    upstream: &ResponseHeader,
-    meter: &Meter,
-    own: impl Iterator<Item = (HeaderName, HeaderValue)>,
-) -> ResponseHeader {
-    let length_is_unknown = meter.is_stream() || meter.waits();
-    let media_type = meter.content_type();
-    // Most answers have no more; the map has room for a power of two, less a quarter.
-    let mut headers = HeaderMap::with_capacity(12);
-    let mut has_length = false;
-    for (name, value) in &upstream.headers {
-        let is_length = name == CONTENT_LENGTH;
-        let is_replaced = match *name {
-            CONTENT_LENGTH => length_is_unknown,
-            CONTENT_ENCODING => media_type.is_some(),
-            _ => false,
-        };
-        if RESPONSE_HEADERS.contains(name) && !is_replaced {
-            has_length |= is_length;
-            headers.insert(name, value.clone());
-        }
-    }
-    // These two have no body, and must not announce one (RFC 9110, section 8.6).
-    let bodiless = matches!(upstream.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if !has_length && !bodiless {
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    if let Some(media_type) = media_type {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    }
-    headers.extend(own);
-    let (mut parts, ()) = http::Response::new(()).into_parts();
-    parts.status = upstream.status;
-    parts.version = upstream.version;
-    parts.headers = headers;
-    parts.into()
 }

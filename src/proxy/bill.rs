@@ -6,11 +6,11 @@ use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
 use super::reply;
-use crate::admission::{Demand, Periods, Permit, Refused, Used};
+use crate::admission::{Demand, Over, Periods, Permit, Refused, Used};
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::terms::{Terms, Tokenizer};
 use crate::config::snapshot::{Key, Model, Target};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind};
 use crate::request::Draft;
 use crate::state::Active;
 use crate::types::{Operation, Quota, TokenUsage};
@@ -88,7 +88,7 @@ impl Bill {
         pool: &Pool,
         (draft, header): (&Draft<'_>, &RequestHeader),
         now: DateTime<Utc>,
-    ) -> Result<Self> {
+    ) -> Result<Self, Error> {
         let terms = &active.snapshot.terms;
         let (model, day) = (&*pool.model, now.date_naive());
         if terms.refuses_unpriced && targets(model).any(|target| target.prices.on(day).is_none()) {
@@ -126,6 +126,33 @@ impl Bill {
             }
         }
         Ok(bill)
+    }
+
+    /// Whether a budget may end the request's stream.
+    pub fn cuts(&self) -> bool {
+        self.permit.as_ref().is_some_and(|permit| permit.cuts())
+    }
+
+    /// A budget has ended it.
+    pub fn cut(&self, over: &Over) {
+        self.permit.iter().for_each(|permit| permit.cut(over));
+    }
+
+    /// What a request has used whose answer has so many tokens by now, what of its cost is the answer's, and what is
+    /// left of the budgets that may end it.
+    pub fn under_way(
+        &self,
+        prices: &Prices,
+        output: u64,
+    ) -> Option<(TokenUsage, u64, Result<u64, Over>)> {
+        let (permit, price) = (self.permit.as_ref()?, prices.on(self.day)?);
+        // What the client allows the answer was set aside: a stream within it is not ended for its own sake.
+        let output = output.min(self.answer_max);
+        let used = TokenUsage { input: permit.prompt(), output, ..TokenUsage::default() };
+        let cost = |used: &TokenUsage| price.cost(used, self.images, self.price_percent).0;
+        let all = cost(&used);
+        let answer = all.saturating_sub(cost(&TokenUsage { output: 0, ..used }));
+        Some((used, answer, permit.room(all)))
     }
 
     /// The request has room.

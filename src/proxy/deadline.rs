@@ -77,6 +77,11 @@ impl Deadline {
         self.set(BETWEEN_BYTES, wait, now);
     }
 
+    /// No further byte is waited for.
+    pub fn expire(&self, now: Instant) {
+        self.set(BETWEEN_BYTES, Duration::ZERO, now);
+    }
+
     /// The end of the whole request.
     pub fn end(&self) -> Instant {
         self.start + Duration::from_millis(self.total_ms)

@@ -25,6 +25,7 @@ use super::held::{Hold, Wait};
 use super::losses;
 use super::reply;
 use super::request_id;
+use crate::admission::Over;
 use crate::config::snapshot::Key;
 use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
@@ -232,12 +233,20 @@ impl Context {
                 End::Unreadable(detail) => return Err(failure::unreadable(self, &detail)),
             }
         }
+        if let Some(over) = self.over().filter(|_| self.failure.is_none()) {
+            self.failure = Some(failure::cut(over));
+        }
         if let Some(body) = body {
             self.release(body.len());
             self.response_bytes += body.len() as u64;
             self.first_byte.get_or_insert_with(|| self.started.elapsed());
         }
         Ok(())
+    }
+
+    /// The budget that has ended the stream under way, if one has.
+    pub fn over(&self) -> Option<&Over> {
+        self.attempt.as_ref()?.over()
     }
 
     /// A whole answer of so many bytes is there: its header may go before it.

@@ -18,6 +18,8 @@ use tokio::time::Instant;
 use super::deadline::Phase;
 use super::exchange::{Context, Exchange};
 use super::refusal::Refusal;
+use crate::admission::Over;
+use crate::config::snapshot::terms::PERIODS;
 use crate::error::{Error, Kind};
 use crate::retry::{self, Progress, Verdict};
 use crate::usage::Outcome;
@@ -53,6 +55,12 @@ pub fn proxy(
         let status = ctx.answered_status().unwrap_or_default();
         ctx.end_attempt(Outcome::Answered(status), None);
         ctx.failure = Some(failure);
+        error.set_retry(false);
+        return error;
+    }
+    if ctx.over().is_some() {
+        let status = ctx.answered_status().unwrap_or_default();
+        ctx.end_attempt(Outcome::Answered(status), None);
         error.set_retry(false);
         return error;
     }
@@ -133,6 +141,14 @@ pub fn unreadable(ctx: &mut Context, detail: &str) -> Box<pingora::Error> {
     let mut error = pingora::Error::explain(ErrorType::InvalidHTTPHeader, detail.to_owned());
     error.set_retry(again);
     error.into_up()
+}
+
+/// A budget ended the stream: for the log, as the client has an answer that is short.
+pub fn cut(over: &Over) -> Error {
+    let period = PERIODS.get(over.period).copied().unwrap_or_default();
+    let text =
+        format!("The answer was ended: {} has spent its budget of the {period}.", over.scope);
+    Error::new(Kind::BudgetExceeded, text)
 }
 
 /// The client's own fault, found while an attempt was made: there is no other.

@@ -126,6 +126,18 @@ impl Streamed {
         self.translator.take_losses()
     }
 
+    /// Whether the stream can be ended here.
+    pub fn is_under_way(&self) -> bool {
+        self.end.is_none() && self.translator.is_under_way()
+    }
+
+    /// The events that end the stream as at its limit of tokens.
+    pub fn last_events(&mut self, used: TokenUsage) -> Bytes {
+        let mut out = Vec::new();
+        self.translator.stop(used, &mut out);
+        Bytes::from(out)
+    }
+
     /// The bytes that end the stream with an error; none where it has ended.
     pub fn fail(&mut self, error: &Error) -> Bytes {
         let mut out = Vec::new();

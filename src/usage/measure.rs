@@ -102,22 +102,29 @@ impl Unreported {
 
     /// Tokens of the answer.
     fn answer(&self, tokenizer: Tokenizer) -> u64 {
-        let head = self.head.bytes();
-        let texts = Texts::of_answer(head);
-        let Some(first) = texts.first else { return self.without_text(head.len() as u64) };
-        let tokens = texts.tokens(self.vocabulary(tokenizer));
-        let (read, all) = (head.len() as u64 - first, self.bytes.saturating_sub(first));
-        tokens.saturating_mul(all.max(read)).div_ceil(read.max(1))
+        answer(&self.head, self.bytes, self.vocabulary(tokenizer))
     }
 
     fn vocabulary(&self, tokenizer: Tokenizer) -> Vocabulary {
         Vocabulary::of(tokenizer, self.model.as_str())
     }
+}
 
-    /// Tokens of an answer in whose beginning there is no text: none, where that is all of it.
-    fn without_text(&self, read: u64) -> u64 {
-        self.bytes.saturating_sub(read).div_ceil(EVENT_BYTES_PER_TOKEN)
-    }
+/// Tokens of an answer of which so many bytes have come, by an estimate that takes microseconds.
+pub fn so_far(head: &Head, bytes: u64) -> u64 {
+    answer(head, bytes, Vocabulary::Estimate)
+}
+
+fn answer(head: &Head, bytes: u64, vocabulary: Vocabulary) -> u64 {
+    let head = head.bytes();
+    let texts = Texts::of_answer(head);
+    // Where there is no text in its beginning, there is none where that is all of it.
+    let Some(first) = texts.first else {
+        return bytes.saturating_sub(head.len() as u64).div_ceil(EVENT_BYTES_PER_TOKEN);
+    };
+    let tokens = texts.tokens(vocabulary);
+    let (read, all) = (head.len() as u64 - first, bytes.saturating_sub(first));
+    tokens.saturating_mul(all.max(read)).div_ceil(read.max(1))
 }
 
 #[cfg(test)]

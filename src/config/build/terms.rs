@@ -107,6 +107,9 @@ pub(super) fn rules(
         if asked.budget.warn_percent.is_none() {
             rules.warn_percent.clone_from(&general.warn_percent);
         }
+        if asked.budget.at_end.is_none() {
+            rules.cuts = general.cuts;
+        }
     }
     (!rules.is_empty()).then(|| Arc::new(rules))
 }
@@ -126,6 +129,7 @@ fn read(scope: Scope, asked: &Asked<'_>, spot: &Spot<'_>) -> Rules {
             amount("month_micro_usd", money.month_micro_usd, &place),
         ],
         warn_percent: warnings(money.warn_percent.as_deref(), &place.key("warn_percent")),
+        cuts: matches!(money.at_end, Some(raw::AtEnd::Cut)),
         ..limited(scope, asked.limits, &spot.key("limits"))
     }
 }

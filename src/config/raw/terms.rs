@@ -41,6 +41,18 @@ pub struct Budget {
     pub month_micro_usd: Option<u64>,
     /// Shares of the budget at which the log warns, and the `budget_webhook`, once in its period. Default 80, 100.
     pub warn_percent: Option<Vec<u32>>,
+    /// What becomes of a stream by which the budget is passed. Default finish.
+    pub at_end: Option<AtEnd>,
+}
+
+/// What becomes of a stream by which a budget is passed.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AtEnd {
+    /// It goes on to its end.
+    Finish,
+    /// It ends there, as at the limit of its tokens.
+    Cut,
 }
 
 /// A bundle of terms.

@@ -219,6 +219,8 @@ pub struct Rules {
     pub budgets: [Option<u64>; PERIODS.len()],
     /// Shares of a budget at which is warned, ascending, in percent.
     pub warn_percent: Vec<u32>,
+    /// Whether a stream by which a budget is passed ends there.
+    pub cuts: bool,
 }
 
 impl Rules {
@@ -231,6 +233,7 @@ impl Rules {
             in_flight: None,
             budgets: [None; PERIODS.len()],
             warn_percent: Vec::new(),
+            cuts: false,
         }
     }
 

@@ -30,7 +30,7 @@ fn rules<'s>(key: &'s Key, scope: &Scope) -> Option<&'s Rules> {
 fn a_key_has_its_own_rules_its_teams_and_its_tenants() {
     let text = with(&format!(
         "tiers:
-  gold: {{limits: {{requests_per_minute: 10, in_flight: 4}}, budget: {{day_micro_usd: 5}}, price_percent: 80, models: [m]}}
+  gold: {{limits: {{requests_per_minute: 10, in_flight: 4}}, budget: {{day_micro_usd: 5, at_end: cut}}, price_percent: 80, models: [m]}}
 tenants:
   t:
     tier: gold
@@ -48,6 +48,7 @@ tenants:
     assert_eq!((tenant.requests[1], tenant.in_flight), (Some(10), Some(9)), "its own goes first");
     assert_eq!((tenant.budgets, &*tenant.warn_percent), ([Some(5), None, None], &[80, 100][..]));
     let team = rules(key, &Scope::Team("t".into(), "x".into())).unwrap();
+    assert!(tenant.cuts && !team.cuts, "a tier's word is its tenant's, not the team's");
     assert_eq!((team.budgets, &*team.warn_percent), ([None, Some(3), None], &[20, 50][..]));
     let pairs: Vec<_> = key.terms.model_rules.iter().map(|(_, rules)| &rules.scope).collect();
     assert_eq!(

@@ -3,7 +3,9 @@
 //! It stands above the framing: whoever reads the upstream's bytes gives the data of one event at a time.
 
 use super::mould::{Cast, Mould};
+use super::under_way::UnderWay;
 use crate::dialect::gemini::stream_writer::Framing;
+use crate::dialect::ir::answer::Finish;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::ir::loss::{Loss, Losses};
 use crate::dialect::ir::stream::{Event, Sink};
@@ -42,6 +44,7 @@ pub struct StreamTranslator {
     mould: Mould,
     losses: Losses,
     usage: Option<TokenUsage>,
+    under_way: UnderWay,
     state: State,
 }
 
@@ -91,7 +94,8 @@ impl StreamTranslator {
         };
         let losses = Losses::new(from);
         let mould = Mould::default();
-        StreamTranslator { reader, writer, mould, losses, usage: None, state: State::Open }
+        let (usage, under_way, state) = (None, UnderWay::default(), State::Open);
+        StreamTranslator { reader, writer, mould, losses, usage, under_way, state }
     }
 
     /// Takes the data of one event and appends what the client gets for it.
@@ -131,6 +135,34 @@ impl StreamTranslator {
         }
     }
 
+    /// Whether the answer has begun and may still be ended.
+    pub fn is_under_way(&self) -> bool {
+        self.state == State::Open && !self.under_way.choices.is_empty()
+    }
+
+    /// Ends the answer here, as if it had reached its limit of tokens; `used` stands for what the upstream did
+    /// not tell.
+    pub fn stop(&mut self, used: TokenUsage, out: &mut Vec<u8>) {
+        if !self.is_under_way() {
+            return;
+        }
+        self.state = State::Ended;
+        let UnderWay { choices, blocks } = std::mem::take(&mut self.under_way);
+        let usage = self.usage.map_or(used, |told| TokenUsage { output: used.output, ..told });
+        let blocks = blocks.into_iter().map(|(choice, block)| Event::Close { choice, block });
+        let (finish, stop_sequence) = (Finish::Length, None);
+        let choices = choices.into_iter();
+        let choices = choices.map(|choice| Event::Finish {
+            choice,
+            finish,
+            stop_sequence: stop_sequence.clone(),
+        });
+        for event in blocks.chain(choices).chain([Event::Usage(usage), Event::End]) {
+            // What is refused is a block that is too long: the end needs none.
+            let _refused = self.writer.event(&event, &mut self.losses, out);
+        }
+    }
+
     /// Tokens used, as far as the upstream told.
     pub const fn usage(&self) -> Option<TokenUsage> {
         self.usage
@@ -156,6 +188,7 @@ impl StreamTranslator {
             return Step::Done;
         }
         let (writer, usage, state) = (&mut self.writer, &mut self.usage, &mut self.state);
+        let under_way = &mut self.under_way;
         // What only one side cannot say goes into a list of its own while the other is at work.
         let mut written = Losses::like(&self.losses);
         let mut refused = None;
@@ -164,6 +197,7 @@ impl StreamTranslator {
             if let Event::Usage(tokens) | Event::Start { usage: Some(tokens), .. } = &event {
                 *usage = Some(*tokens);
             }
+            under_way.note(&event);
             if refused.is_none() {
                 refused = writer.event(&event, &mut written, out).err();
             }

@@ -37,6 +37,8 @@ pub struct AdmissionMetrics {
     refused: Counts<{ Scope::KINDS.len() * Rule::COUNT }>,
     /// By scope's rank, and within it by period.
     warned: Counts<{ Scope::KINDS.len() * PERIODS.len() }>,
+    /// Streams that ended with a budget, by scope's rank, and within it by period.
+    cut: Counts<{ Scope::KINDS.len() * PERIODS.len() }>,
     /// Warnings that a receiver was to be told, by what came of it.
     deliveries: Counts<{ Delivery::LABELS.len() }>,
     /// Requests that the journal could not take, and its syncs.
@@ -60,6 +62,11 @@ impl AdmissionMetrics {
     /// Counts a warning of a scope's budget of a period.
     pub fn warned(&self, scope: &Scope, period: usize) {
         self.warned.add(scope.rank() * PERIODS.len() + period, 1);
+    }
+
+    /// Counts a stream that ended with a scope's budget of a period.
+    pub fn cut(&self, scope: &Scope, period: usize) {
+        self.cut.add(scope.rank() * PERIODS.len() + period, 1);
     }
 
     /// Counts a warning that a receiver was to be told.
@@ -113,6 +120,10 @@ impl AdmissionMetrics {
             "tollgate_budget_warnings_total",
             "Times that a budget passed a share of `warn_percent`.",
         );
+        let mut cut = Family::counter(
+            "tollgate_streams_cut_total",
+            "Streams that ended because they passed a budget, by whose it was.",
+        );
         for (rank, kind) in Scope::KINDS.into_iter().enumerate() {
             for rule in Rule::all() {
                 let count = self.refused.get(rank * Rule::COUNT + rule.number());
@@ -121,10 +132,13 @@ impl AdmissionMetrics {
             for (index, period) in PERIODS.into_iter().enumerate() {
                 let count = self.warned.get(rank * PERIODS.len() + index);
                 warned.nonzero(&[("scope", kind), ("period", period)], count);
+                let count = self.cut.get(rank * PERIODS.len() + index);
+                cut.nonzero(&[("scope", kind), ("period", period)], count);
             }
         }
         page.add(refused);
         page.add(warned);
+        page.add(cut);
         let mut deliveries = Family::counter(
             "tollgate_budget_webhook_total",
             "Warnings of budgets for the webhook, by what came of them.",
