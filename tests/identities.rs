@@ -84,7 +84,13 @@ async fn azure_gives_tokens_to_a_machine() {
     let url = format!("http://{}", metadata.address());
     let query = "?api-version=2018-02-01&resource=https%3A%2F%2Fcognitiveservices.azure.com";
     for (conf, expected) in [
-        (with(&model, json!({"azure": {"url": url}})), query.to_owned()),
+        (
+            // Who says where the machine is asked means the machine.
+            with(&model, json!({"azure": {"url": url}}))
+                .variable("IDENTITY_ENDPOINT", "http://127.0.0.1:1")
+                .variable("IDENTITY_HEADER", "h"),
+            query.to_owned(),
+        ),
         (
             with(&model, json!({"azure": {"from": "instance", "client_id": "mine"}}))
                 .variable("AZURE_POD_IDENTITY_AUTHORITY_HOST", &url),

@@ -31,7 +31,9 @@ pub(super) fn credential(
     let from = raw.from.unwrap_or(match (&raw.client_secret, &file) {
         (Some(_), _) => AzureFrom::Secret,
         (None, Some(_)) => AzureFrom::Workload,
-        (None, None) if app_service(raw, around).is_some() => AzureFrom::AppService,
+        (None, None) if raw.url.is_none() && app_service(raw, around).is_some() => {
+            AzureFrom::AppService
+        }
         (None, None) => AzureFrom::Instance,
     });
     let proof = match (from, &raw.client_secret, file) {
