@@ -42,6 +42,9 @@ const KEEP: Keep = Keep {
     tenant_bytes_max: 1 << 30,
 };
 
+/// The longest time that is told apart: a minute, in nanoseconds.
+const NANOS_MAX: u64 = 60_000_000_000;
+
 /// A moment, in milliseconds since 1970: nothing expires while this runs.
 const NOW: i64 = 1_800_000_000_000;
 
@@ -123,7 +126,8 @@ struct Calls {
 
 impl Default for Calls {
     fn default() -> Self {
-        Self { times: Histogram::new(3).expect("three digits"), all: Duration::ZERO }
+        let times = Histogram::new_with_max(NANOS_MAX, 3).expect("three digits");
+        Self { times, all: Duration::ZERO }
     }
 }
 

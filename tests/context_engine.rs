@@ -3,8 +3,6 @@
 //!
 //! What is checked is in `tests/sdk/engine_turns.py`; `make setup-tests` installs engine and clients.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::process::Command;
 
 use support::conf::{KEY, conf};

@@ -71,6 +71,21 @@ async fn a_context_is_read_in_protocol_buffers_whose_description_is_served() {
 }
 
 #[tokio::test]
+async fn what_message_pack_cannot_say_is_answered_in_json() {
+    let (_model, gateway) = start().await;
+    let client = gateway.client();
+    for (id, content) in [("half", r#""\ud800""#), ("large", "1e999")] {
+        let body = format!(r#"{{"id":"{id}","messages":[{{"role":"user","content":{content}}}]}}"#);
+        let request = client.request(Method::POST, LIST).body(body);
+        assert_eq!(Reply::from(request).await.status, 201);
+        let request = client.request(Method::GET, &format!("{LIST}/{id}"));
+        let read = Reply::from(request.header("accept", "application/msgpack")).await;
+        assert_eq!((read.status, read.header("content-type")), (200, "application/json"));
+        assert!(read.text().contains(content), "{}", read.text());
+    }
+}
+
+#[tokio::test]
 async fn bodies_are_read_and_answered_compressed() {
     let (model, gateway) = start().await;
     let client = gateway.client();

@@ -1,6 +1,6 @@
 //! What a request asks of a context: by its headers, or by the body's member `context`.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -51,7 +51,7 @@ pub struct Asked {
 
 /// The body's member.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct Wire<'a> {
     id: Option<String>,
     version: Option<u64>,
@@ -65,7 +65,7 @@ struct Wire<'a> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct WireWindow {
     max_tokens: Option<u32>,
     strategy: Option<WireStrategy>,
@@ -89,7 +89,7 @@ impl Asked {
         member: Option<&Member<'_>>,
         bounds: Bounds,
     ) -> Result<Option<Self>> {
-        let header = headers.get(X_CONTEXT_ID);
+        let header = single(headers, X_CONTEXT_ID, "X-Context-Id")?;
         if header.is_none() && member.is_none() {
             return Ok(None);
         }
@@ -103,7 +103,7 @@ impl Asked {
             }
             asked.id = Some(named);
         }
-        if let Some(value) = headers.get(X_CONTEXT_VERSION) {
+        if let Some(value) = single(headers, X_CONTEXT_VERSION, "X-Context-Version")? {
             let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
             let version = number.ok_or_else(|| invalid("X-Context-Version", "must be a number"))?;
             if asked.version.is_some_and(|other| other.0 != version) {
@@ -113,6 +113,19 @@ impl Asked {
             asked.version = Some(Version(version));
         }
         Ok(Some(asked))
+    }
+}
+
+/// A header that may stand but once: of two, others on the way might take either.
+fn single<'h>(
+    headers: &'h HeaderMap,
+    name: HeaderName,
+    param: &'static str,
+) -> Result<Option<&'h HeaderValue>> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(invalid(param, "stands twice")),
+        (value, None) => Ok(value),
     }
 }
 
@@ -220,11 +233,14 @@ mod tests {
     fn what_cannot_be_meant_is_refused() {
         for (headers, body, kind, text) in [
             (&[][..], "7", Kind::InvalidBody, "`context` cannot be read"),
+            (&[], "\"a\"", Kind::InvalidBody, "expected an object"),
+            (&[], r#"{"window":7}"#, Kind::InvalidBody, "expected an object"),
             (&[], r#"{"ID":"a"}"#, Kind::InvalidBody, "unknown field `ID`"),
             (&[], r#"{"id":"a/b"}"#, Kind::InvalidBody, "`context.id` must be 1 to 128"),
             (&[], r#"{"version":-1}"#, Kind::InvalidBody, "`context` cannot be read"),
             (&[], r#"{"delta":{}}"#, Kind::DeltaRefused, "no JSON Patch"),
             (&[("x-context-id", "b")], r#"{"id":"a"}"#, Kind::InvalidBody, "differs"),
+            (&[("x-context-id", "a"), ("x-context-id", "b")], "{}", Kind::InvalidBody, "twice"),
             (&[("x-context-version", "2")], r#"{"version":1}"#, Kind::InvalidBody, "differs"),
             (&[("x-context-version", "x")], "{}", Kind::InvalidBody, "must be a number"),
             (&[("context-protocol", "2")], "{}", Kind::ContextProtocol, "`1` is"),

@@ -114,20 +114,15 @@ impl Format {
         })
     }
 
-    /// An answer to this action, from JSON.
-    ///
-    /// # Errors
-    /// `Internal`: what is answered was written here.
-    pub fn write(self, json: String, action: Action) -> Result<Vec<u8>> {
+    /// An answer to this action, from JSON; `None` where the format cannot say it, as half a surrogate pair
+    /// in MessagePack.
+    pub fn write(self, json: &str, action: Action) -> Option<Vec<u8>> {
         let written = match self {
-            Self::Json => Ok(json.into_bytes()),
-            Self::MessagePack => packed(&json),
-            Self::Protobuf => proto::write(&json, action),
+            Self::Json => Ok(json.as_bytes().to_vec()),
+            Self::MessagePack => packed(json),
+            Self::Protobuf => proto::write(json, action),
         };
-        written.map_err(|why| {
-            let text = "The gateway failed; the request id names the case in its log.";
-            Error::new(Kind::Internal, text).because(why)
-        })
+        written.ok()
     }
 
     /// Media types for a sentence.

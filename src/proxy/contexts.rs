@@ -211,9 +211,11 @@ fn spoken(reply: Reply, headers: &HeaderMap, action: Action) -> Result<Reply> {
         return Ok(reply);
     }
     let format = Format::accepted(headers);
-    if format != Format::Json {
-        let json = String::from_utf8_lossy(&reply.body).into_owned();
-        reply.body = format.write(json, action)?.into();
+    // What another format cannot say is answered as it is.
+    if format != Format::Json
+        && let Some(written) = format.write(&String::from_utf8_lossy(&reply.body), action)
+    {
+        reply.body = written.into();
         reply.headers.push((CONTENT_TYPE, HeaderValue::from_static(format.name())));
     }
     if let Some(coding) = coding(headers).filter(|_| reply.body.len() >= CODED_BYTES_MIN) {

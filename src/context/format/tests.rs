@@ -75,7 +75,7 @@ fn answers_in_protocol_buffers_read_by_their_description() {
     context["messages"] = json!([{"role": "user"}]);
     context["data"] = json!({"n": 1});
     let written =
-        |value: &Value, action| Format::Protobuf.write(value.to_string(), action).unwrap();
+        |value: &Value, action| Format::Protobuf.write(&value.to_string(), action).unwrap();
     let mut expected = head;
     assert_eq!(
         read_by_description("Context", &written(&expected, Action::Change)),
@@ -94,7 +94,7 @@ fn answers_in_protocol_buffers_read_by_their_description() {
 #[test]
 fn message_pack_is_json_in_other_bytes() {
     let value = json!({"id": "a", "version": u64::MAX, "data": {"x": [null, -1, 1.5, "é"]}});
-    let bytes = Format::MessagePack.write(value.to_string(), Action::Show).unwrap();
+    let bytes = Format::MessagePack.write(&value.to_string(), Action::Show).unwrap();
     let back = Format::MessagePack.read(&bytes, Action::Create).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&back).unwrap(), value);
     let followed = [&bytes[..], &[0]].concat();
