@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::HeaderValue;
 use tollgate::config::snapshot::contexts::Contexts;
+use tollgate::config::snapshot::health::PassiveHealth;
 use tollgate::config::snapshot::platform::Platform;
 use tollgate::config::snapshot::prices::Prices;
 use tollgate::config::snapshot::terms::Terms;
 use tollgate::config::snapshot::valkey::Quotas;
 use tollgate::config::snapshot::{
-    AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, PassiveHealth, Reload, Retry,
-    Rewrite, Server, Snapshot, Target, Timeouts,
+    AccessLog, Admin, Balance, Endpoint, HashOn, Level, Model, Reload, Retry, Rewrite, Server,
+    Snapshot, Target, Timeouts,
 };
 use tollgate::dialect::ir::Dialect;
 use tollgate::dialect::ir::loss::Policy;
@@ -111,6 +112,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         endpoints,
         models: HashMap::from([("chat".into(), Arc::new(model))]),
         keys: HashMap::new(),
+        certificates: Default::default(),
         bearers: Default::default(),
         terms: Terms::default(),
         valkey: None,
