@@ -112,7 +112,7 @@ fn snapshot(balance: Balance, targets: usize) -> Snapshot {
         endpoints,
         models: HashMap::from([("chat".into(), Arc::new(model))]),
         keys: HashMap::new(),
-        certificates: HashMap::new(),
+        certificates: Default::default(),
         bearers: Default::default(),
         terms: Terms::default(),
         valkey: None,

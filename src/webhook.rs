@@ -40,6 +40,9 @@ const UNDER_WAY_MAX: usize = 64;
 /// The longest wait between two attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
+/// How long until is looked again at what another gateway delivers.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How long a process that ends waits for what is under way.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
@@ -139,8 +142,8 @@ impl Post {
                 match claims.claim(&letter.document.id, patience).await {
                     Claim::Ours => break,
                     Claim::Done => return Delivery::Elsewhere,
-                    // Whoever has it may die.
-                    Claim::Theirs(until) => sleep(until).await,
+                    // Whoever has it may die; most are done within a moment.
+                    Claim::Theirs(left) => sleep(left.min(LOOK)).await,
                 }
             }
         }

@@ -127,7 +127,7 @@ async fn world(at_end: &str) -> (Vec<Upstream>, Gateway) {
     for client in DIALECTS.into_iter().chain(["sdk"]) {
         conf = DIALECTS.into_iter().fold(conf, |conf, alias| keyed(conf, client, alias, at_end));
     }
-    (models, conf.start().await)
+    (models, conf.set("server.listeners.0.h2c", true).start().await)
 }
 
 fn keyed(conf: Conf, client: &str, alias: &str, at_end: &str) -> Conf {
@@ -169,12 +169,8 @@ fn assert_ended_by_length(row: &str, client: &str, told: &Told) {
     if client == "openai" {
         assert_eq!(events.pop().as_deref(), Some("[DONE]"), "{row}");
     }
-    let events: Vec<Value> = events
-        .iter()
-        .map(|text| {
-            serde_json::from_str(text).unwrap_or_else(|error| panic!("{row}: {error}: {text}"))
-        })
-        .collect();
+    let events: Vec<Value> =
+        events.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect();
     assert!(events.len() > 20, "{row}: {events:?}");
     let last = &events[events.len() - 1];
     match client {
@@ -246,14 +242,18 @@ async fn a_stream_that_said_how_long_it_may_be_ends_where_others_have_spent_the_
 async fn a_slow_stream_ends_at_the_budget_and_not_far_behind_it() {
     let (models, gateway) = world("cut").await;
     let pause = std::time::Duration::from_millis(1);
-    models[0].then(answer("openai", WORDS).paced(pause));
-    let stream = ask(&gateway, "openai", "openai").await;
-    assert_ended_by_length("slow", "openai", &stream.rest().await);
-    let line = gateway.access_log(1).await.remove(0);
-    let cost = line["cost_micro_usd"].as_u64().expect("a cost");
-    assert!((NEARLY..BUDGET + 200).contains(&cost), "{line}");
-    let cancelled = async || (models[0].cancellations() == 1).then_some(());
-    eventually("the upstream to be told to stop", cancelled).await;
+    models[0].always(answer("openai", WORDS).paced(pause));
+    let clients = [Client::new(gateway.url()), Client::h2c(gateway.url())];
+    for (cuts, (key, http)) in (1..).zip(["openai", "sdk"].into_iter().zip(clients)) {
+        let http = http.with_header("authorization", &format!("Bearer sk-{key}-openai"));
+        let stream = ask_as(&http, "openai", "openai").await;
+        assert_ended_by_length(key, "openai", &stream.rest().await);
+        let line = gateway.access_log(cuts).await.remove(cuts - 1);
+        let cost = line["cost_micro_usd"].as_u64().expect("a cost");
+        assert!((NEARLY..BUDGET + 200).contains(&cost), "{line}");
+        let cancelled = async || (models[0].cancellations() == cuts).then_some(());
+        eventually("the upstream to be told to stop", cancelled).await;
+    }
 }
 
 #[tokio::test]
