@@ -27,10 +27,11 @@ fn options() -> StreamOptions<'static> {
     StreamOptions { reply: REPLY, include_usage: true, framing: Framing::Sse }
 }
 
+/// What a client speaks, and what a provider does.
 fn pairs() -> impl Iterator<Item = (Dialect, Dialect)> {
-    let with = |from| {
-        let others = Dialect::ALL.into_iter().filter(move |to| *to != from);
-        others.map(move |to| (from, to))
+    let with = |client| {
+        let others = Dialect::UPSTREAMS.into_iter().filter(move |upstream| *upstream != client);
+        others.map(move |upstream| (client, upstream))
     };
     Dialect::ALL.into_iter().flat_map(with)
 }
@@ -48,11 +49,25 @@ fn chat_stream() -> Vec<Bytes> {
     chunks
 }
 
+/// The same as Bedrock sends it, with its padding and without its frames.
+fn bedrock_stream() -> Vec<Bytes> {
+    let event = |event: &str| Bytes::from(format!("data: {{{event}}}\n\n"));
+    let text = r#""contentBlockDelta":{"contentBlockIndex":0,"delta":{"text":" word"},"p":"abcd"}"#;
+    let mut chunks = vec![event(r#""messageStart":{"role":"assistant","p":"abcdefgh"}"#)];
+    chunks.resize(CHUNKS + 1, event(text));
+    chunks.push(event(r#""contentBlockStop":{"contentBlockIndex":0,"p":"ab"}"#));
+    chunks.push(event(r#""messageStop":{"stopReason":"end_turn"}"#));
+    chunks.push(event(r#""metadata":{"usage":{"inputTokens":20,"outputTokens":200}}"#));
+    chunks
+}
+
 /// The same stream as a server of a dialect sends it.
 fn stream(dialect: Dialect) -> Vec<Bytes> {
     let chunks = chat_stream();
-    if dialect == Dialect::Chat {
-        return chunks;
+    match dialect {
+        Dialect::Chat => return chunks,
+        Dialect::Bedrock => return bedrock_stream(),
+        Dialect::Anthropic | Dialect::Gemini | Dialect::Responses => {}
     }
     let mut translator = StreamTranslator::new(Dialect::Chat, dialect, &options());
     chunks.iter().map(|chunk| translated(chunk, &mut Scanner::default(), &mut translator)).collect()
@@ -84,7 +99,7 @@ fn streams(c: &mut Criterion) {
             });
         });
     }
-    for (from, to) in pairs() {
+    for (to, from) in pairs() {
         let chunks = stream(from);
         group.bench_function(format!("{} to {}", from.name(), to.name()), |b| {
             b.iter(|| {
@@ -107,16 +122,21 @@ fn golden(dialect: Dialect, case: &str) -> Vec<u8> {
 
 fn bodies(c: &mut Criterion) {
     let mut group = c.benchmark_group("body");
-    for (from, to) in pairs() {
-        let body = golden(from, "multi_turn.request.json");
+    for (client, upstream) in pairs() {
+        let body = golden(client, "multi_turn.request.json");
         group.throughput(Throughput::Bytes(body.len() as u64));
-        group.bench_function(format!("request {} to {}", from.name(), to.name()), |b| {
-            b.iter(|| translate_request(from, to, black_box(&body), TARGET, false).is_ok());
+        group.bench_function(format!("request {} to {}", client.name(), upstream.name()), |b| {
+            let ask =
+                || translate_request(client, upstream, black_box(&body), TARGET, false).is_ok();
+            assert!(ask());
+            b.iter(ask);
         });
-        let body = golden(from, "parallel_tools.answer.json");
+        let body = golden(upstream, "parallel_tools.answer.json");
         group.throughput(Throughput::Bytes(body.len() as u64));
-        group.bench_function(format!("answer {} to {}", from.name(), to.name()), |b| {
-            b.iter(|| translate_answer(from, to, black_box(&body), &REPLY).is_ok());
+        group.bench_function(format!("answer {} to {}", upstream.name(), client.name()), |b| {
+            let answer = || translate_answer(upstream, client, black_box(&body), &REPLY).is_ok();
+            assert!(answer());
+            b.iter(answer);
         });
     }
     group.finish();
