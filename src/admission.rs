@@ -39,7 +39,7 @@ use self::estimate::{Estimate, Learned};
 use self::lease::Leases;
 use self::money::{Period, Warning, Warnings};
 pub use self::money::{Periods, Spent};
-pub use self::permit::{Over, Permit, Used};
+pub use self::permit::{PassedBudget, Permit, Used};
 pub use self::refusal::Rule;
 pub use self::waiting::{Patience, Refused, WaitEnd};
 use self::window::Micros;

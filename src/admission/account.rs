@@ -309,8 +309,7 @@ impl State {
     pub fn warnings(&mut self, rules: &Rules, periods: &Periods) -> Warnings {
         let warnings = budgets(rules).filter_map(|(index, _, budget)| {
             let begins = periods.get(index);
-            let shares = self.shares.as_ref();
-            let others = shares.map_or(0, |shares| shares.of_others(Rule::Budget(index), begins));
+            let others = self.spent_by_others(index, begins);
             let money = self.money.get_mut(index)?;
             let (percent, spent) = money.passed(begins, (others, budget), &rules.warn_percent)?;
             Some(Warning { spent: Spent { period: index, spent, budget }, percent, begins })
@@ -324,13 +323,18 @@ impl State {
         let mut least = u64::MAX;
         for (index, _, budget) in budgets(rules) {
             let begins = periods.get(index);
-            let shares = self.shares.as_ref();
-            let others = shares.map_or(0, |shares| shares.of_others(Rule::Budget(index), begins));
             let own = self.money.get_mut(index).map_or(0, |money| money.spent(begins));
+            let others = self.spent_by_others(index, begins);
             let spent = own.saturating_add(others).saturating_add(cost);
             least = least.min(budget.checked_sub(spent).ok_or(index)?);
         }
         Ok(least)
+    }
+
+    /// What other gateways hold of a budget counts as spent.
+    fn spent_by_others(&self, index: usize, begins: NaiveDate) -> u64 {
+        let shares = self.shares.as_ref();
+        shares.map_or(0, |shares| shares.of_others(Rule::Budget(index), begins))
     }
 
     /// Counts money that was spent before the process began.

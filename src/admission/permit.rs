@@ -27,7 +27,7 @@ pub struct Used {
 
 /// A budget that a request under way has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Over {
+pub struct PassedBudget {
     /// Whose it is.
     pub scope: Scope,
     /// The period, by its place in `PERIODS`.
@@ -63,18 +63,18 @@ impl Permit {
     ///
     /// # Errors
     /// The budget that is passed.
-    pub fn room(&self, cost: u64) -> Result<u64, Over> {
+    pub fn room(&self, cost: u64) -> Result<u64, PassedBudget> {
         let mut least = u64::MAX;
         for bound in self.applying.bounds().filter(|bound| bound.rules.cuts) {
             let room = bound.account.lock().room(&bound.rules, &self.demand.began, cost);
             let scope = || bound.rules.scope.clone();
-            least = least.min(room.map_err(|period| Over { scope: scope(), period })?);
+            least = least.min(room.map_err(|period| PassedBudget { scope: scope(), period })?);
         }
         Ok(least)
     }
 
     /// Counts that a budget has ended it.
-    pub fn cut(&self, over: &Over) {
+    pub fn cut(&self, over: &PassedBudget) {
         self.applying.ledger().metrics.admission.cut(&over.scope, over.period);
     }
 

@@ -104,8 +104,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Passes over an object and shows its members: the name as it stands between its quotes, and the value.
-    pub fn object(&mut self, mut see: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), Fault> {
+    /// Reads an object, member by member: `read` is given the name as it stands between its quotes, and passes
+    /// over the value.
+    pub fn object(
+        &mut self,
+        mut read: impl FnMut(&'a [u8], &mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         if !self.eat(b'{') {
             return Err(self.fault("expected a JSON object"));
         }
@@ -119,9 +123,7 @@ impl<'a> Cursor<'a> {
             let name = self.since(name_at + 1).split_last().map_or(&[][..], |(_quote, name)| name);
             self.colon()?;
             self.space();
-            let value_at = self.at;
-            self.value(1)?;
-            see(name, self.since(value_at));
+            read(name, self)?;
             self.space();
             if self.eat(b'}') {
                 return Ok(());
@@ -131,6 +133,13 @@ impl<'a> Cursor<'a> {
             }
             self.space();
         }
+    }
+
+    /// Passes over one value and gives it as it stands. `depth` containers are open around it.
+    pub fn raw_value(&mut self, depth: u32) -> Result<&'a [u8], Fault> {
+        let at = self.at;
+        self.value(depth)?;
+        Ok(self.since(at))
     }
 
     /// Reads up to where a value is complete (false) or the first one within it begins (true).

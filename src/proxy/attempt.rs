@@ -22,7 +22,7 @@ use super::keeping::Keeping;
 use super::losses;
 use super::refusal::Refusal;
 use super::reply;
-use crate::admission::Over;
+use crate::admission::PassedBudget;
 use crate::dialect::ir::loss::Loss;
 use crate::dialect::ir::{Dialect, Reply};
 use crate::error::{Error, Kind};
@@ -212,7 +212,7 @@ impl Attempt {
     }
 
     /// The budget that has ended the stream, if one has.
-    pub fn over(&self) -> Option<&Over> {
+    pub fn over(&self) -> Option<&PassedBudget> {
         self.course.as_ref()?.over.as_ref()
     }
 

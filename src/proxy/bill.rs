@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
 use super::reply;
-use crate::admission::{Demand, Over, Periods, Permit, Refused, Used};
+use crate::admission::{Demand, PassedBudget, Periods, Permit, Refused, Used};
 use crate::config::snapshot::prices::Prices;
 use crate::config::snapshot::terms::{Terms, Tokenizer};
 use crate::config::snapshot::{Key, Model, Target};
@@ -134,7 +134,7 @@ impl Bill {
     }
 
     /// A budget has ended it.
-    pub fn cut(&self, over: &Over) {
+    pub fn cut(&self, over: &PassedBudget) {
         self.permit.iter().for_each(|permit| permit.cut(over));
     }
 
@@ -144,7 +144,7 @@ impl Bill {
         &self,
         prices: &Prices,
         output: u64,
-    ) -> Option<(TokenUsage, u64, Result<u64, Over>)> {
+    ) -> Option<(TokenUsage, u64, Result<u64, PassedBudget>)> {
         let (permit, price) = (self.permit.as_ref()?, prices.on(self.day)?);
         // What the client allows the answer was set aside: a stream within it is not ended for its own sake.
         let output = output.min(self.answer_max);

@@ -4,7 +4,7 @@
 //! when so much has come that half of what was left may be used up, and never for less than [`STEP_BYTES`].
 
 use super::bill::Bill;
-use crate::admission::Over;
+use crate::admission::PassedBudget;
 use crate::config::snapshot::prices::Prices;
 use crate::types::TokenUsage;
 use crate::usage::measure::{self, Head};
@@ -20,7 +20,7 @@ pub struct Course {
     /// Bytes after which the accounts are asked again.
     next: u64,
     /// The budget that ended it.
-    pub over: Option<Over>,
+    pub over: Option<PassedBudget>,
 }
 
 impl Course {
@@ -35,7 +35,7 @@ impl Course {
         bill: &Bill,
         prices: &Prices,
         (head, bytes): (&Head, u64),
-    ) -> Option<(TokenUsage, Over)> {
+    ) -> Option<(TokenUsage, PassedBudget)> {
         if bytes < self.next || self.over.is_some() {
             return None;
         }

@@ -25,7 +25,7 @@ use super::held::{Hold, Wait};
 use super::losses;
 use super::reply;
 use super::request_id;
-use crate::admission::Over;
+use crate::admission::PassedBudget;
 use crate::config::snapshot::Key;
 use crate::context::turn::Turn;
 use crate::dialect::ir::Dialect;
@@ -245,7 +245,7 @@ impl Context {
     }
 
     /// The budget that has ended the stream under way, if one has.
-    pub fn over(&self) -> Option<&Over> {
+    pub fn over(&self) -> Option<&PassedBudget> {
         self.attempt.as_ref()?.over()
     }
 

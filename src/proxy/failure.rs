@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::deadline::Phase;
 use super::exchange::{Context, Exchange};
 use super::refusal::Refusal;
-use crate::admission::Over;
+use crate::admission::PassedBudget;
 use crate::config::snapshot::terms::PERIODS;
 use crate::error::{Error, Kind};
 use crate::retry::{self, Progress, Verdict};
@@ -144,7 +144,7 @@ pub fn unreadable(ctx: &mut Context, detail: &str) -> Box<pingora::Error> {
 }
 
 /// A budget ended the stream: for the log, as the client has an answer that is short.
-pub fn cut(over: &Over) -> Error {
+pub fn cut(over: &PassedBudget) -> Error {
     let period = PERIODS.get(over.period).copied().unwrap_or_default();
     let text =
         format!("The answer was ended: {} has spent its budget of the {period}.", over.scope);

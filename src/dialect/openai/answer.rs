@@ -5,7 +5,7 @@
 //! of other servers are read too. Figures that contradict each other never wrap: a part is at
 //! most its whole.
 
-use crate::dialect::scan::Cursor;
+use crate::dialect::scan::{Cursor, Fault};
 use crate::dialect::tap::ObjectTap;
 use crate::types::TokenUsage;
 
@@ -51,7 +51,7 @@ impl UsageTap {
 /// Reads a usage object; `None` if it is none, or counts no tokens.
 pub fn read(object: &[u8]) -> Option<TokenUsage> {
     let mut reported = Reported::default();
-    Cursor::new(object, 0).object(|name, value| reported.see(name, value)).ok()?;
+    Cursor::new(object, 0).object(|name, value| reported.read(name, value)).ok()?;
     reported.usage()
 }
 
@@ -74,21 +74,33 @@ struct Reported {
 }
 
 impl Reported {
-    fn see(&mut self, name: &[u8], value: &[u8]) {
-        match name {
-            b"prompt_tokens" => self.prompt_tokens = count(value),
-            b"completion_tokens" => self.completion_tokens = count(value),
-            b"total_tokens" => self.total_tokens = count(value),
-            b"input_tokens" => self.input_tokens = count(value),
-            b"output_tokens" => self.output_tokens = count(value),
-            b"prompt_cache_hit_tokens" => self.prompt_cache_hit_tokens = count(value),
-            b"cached_tokens" => self.cached_tokens = count(value),
-            b"prompt_tokens_details" => self.prompt_tokens_details = Details::read(value),
-            b"input_tokens_details" => self.input_tokens_details = Details::read(value),
-            b"completion_tokens_details" => self.completion_tokens_details = Details::read(value),
-            b"output_tokens_details" => self.output_tokens_details = Details::read(value),
-            _ => {}
-        }
+    /// Reads the value of a member.
+    fn read(&mut self, name: &[u8], value: &mut Cursor<'_>) -> Result<(), Fault> {
+        let details = match name {
+            b"prompt_tokens_details" => &mut self.prompt_tokens_details,
+            b"input_tokens_details" => &mut self.input_tokens_details,
+            b"completion_tokens_details" => &mut self.completion_tokens_details,
+            b"output_tokens_details" => &mut self.output_tokens_details,
+            _ => return self.read_count(name, value),
+        };
+        *details = Details::read(value)?;
+        Ok(())
+    }
+
+    fn read_count(&mut self, name: &[u8], value: &mut Cursor<'_>) -> Result<(), Fault> {
+        let value = value.raw_value(1)?;
+        let known = match name {
+            b"prompt_tokens" => &mut self.prompt_tokens,
+            b"completion_tokens" => &mut self.completion_tokens,
+            b"total_tokens" => &mut self.total_tokens,
+            b"input_tokens" => &mut self.input_tokens,
+            b"output_tokens" => &mut self.output_tokens,
+            b"prompt_cache_hit_tokens" => &mut self.prompt_cache_hit_tokens,
+            b"cached_tokens" => &mut self.cached_tokens,
+            _ => return Ok(()),
+        };
+        *known = count(value);
+        Ok(())
     }
 
     fn usage(&self) -> Option<TokenUsage> {
@@ -102,7 +114,7 @@ impl Reported {
         };
         let completion = completion.unwrap_or(0);
 
-        let (read, written) = (self.read(), self.written());
+        let (read, written) = (self.of_prompt(), self.of_completion());
         let beside = self.prompt_cache_hit_tokens.or(self.cached_tokens);
         let cache_read = read.cached.or(beside).unwrap_or(0).min(prompt);
         // OpenRouter's name; OpenAI itself reports no writes.
@@ -122,11 +134,11 @@ impl Reported {
         })
     }
 
-    fn read(&self) -> Details {
+    fn of_prompt(&self) -> Details {
         self.prompt_tokens_details.or(self.input_tokens_details).unwrap_or_default()
     }
 
-    fn written(&self) -> Details {
+    fn of_completion(&self) -> Details {
         self.completion_tokens_details.or(self.output_tokens_details).unwrap_or_default()
     }
 }
@@ -141,16 +153,22 @@ struct Details {
 
 impl Details {
     /// `None` where it is no object.
-    fn read(object: &[u8]) -> Option<Self> {
+    fn read(value: &mut Cursor<'_>) -> Result<Option<Self>, Fault> {
+        if value.peek() != Some(b'{') {
+            return value.value(1).map(|()| None);
+        }
         let mut details = Self::default();
-        let see = |name: &[u8], value: &[u8]| match name {
-            b"cached_tokens" => details.cached = count(value),
-            b"cache_write_tokens" => details.cache_write = count(value),
-            b"reasoning_tokens" => details.reasoning = count(value),
-            _ => {}
-        };
-        Cursor::new(object, 0).object(see).ok()?;
-        Some(details)
+        value.object(|name, value| {
+            let value = value.raw_value(2)?;
+            match name {
+                b"cached_tokens" => details.cached = count(value),
+                b"cache_write_tokens" => details.cache_write = count(value),
+                b"reasoning_tokens" => details.reasoning = count(value),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(Some(details))
     }
 }
 

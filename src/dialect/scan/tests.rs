@@ -41,10 +41,11 @@ fn a_fault_is_said_where_it_stands() {
 fn members_are_shown_as_they_stand() {
     let members = |text: &str| {
         let mut seen = Vec::new();
-        let mut see = |name: &[u8], value: &[u8]| {
+        let read = Cursor::new(text.as_bytes(), 0).object(|name, cursor| {
+            let value = cursor.raw_value(1)?;
             seen.push(String::from_utf8([name, b"=", value].concat()).unwrap());
-        };
-        let read = Cursor::new(text.as_bytes(), 0).object(&mut see);
+            Ok(())
+        });
         read.map(|()| seen.join(" ")).map_err(|fault| fault.at)
     };
     assert_eq!(members("{}").as_deref(), Ok(""));
