@@ -1,5 +1,5 @@
-//! What a long conversation costs with contexts, beside one that is sent anew with each turn: bytes of the
-//! client and bytes upstream are counted, by OpenAI's client for Python.
+//! What a long conversation costs with contexts, beside one that is sent anew with each turn, by OpenAI's client for
+//! Python: bytes of the client, bytes and tokens upstream are counted, and the gateway's CPU time is told.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -8,8 +8,10 @@ use std::process::Command;
 use serde_json::json;
 use support::answer;
 use support::conf::{KEY, serving};
+use support::gateway::Gateway;
 use support::tools::{python, root, run};
 use support::upstream::upstream;
+use tollgate::context::tokens::estimate;
 
 const TURNS: usize = 200;
 
@@ -20,6 +22,10 @@ const WINDOW_TOKENS: u64 = 8000;
 struct Seen {
     client_bytes: u64,
     upstream_bytes: u64,
+    /// As the gateway estimates them.
+    upstream_tokens: u64,
+    /// The gateway's time on a processor, in nanoseconds.
+    cpu_ns: u64,
     /// Turns whose prompt began with the whole prompt of the turn before.
     stable: usize,
 }
@@ -34,6 +40,7 @@ async fn converse(way: &str) -> Seen {
         "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
     })));
     let gateway = serving(&[&model]).set("models.demo.window_tokens", WINDOW_TOKENS).start().await;
+    let begun = cpu_ns(&gateway);
     let mut command = Command::new(python("python"));
     command.arg(root().join("tests/sdk/openai_turns.py"));
     command.env("TOLLGATE_URL", gateway.url()).env("TOLLGATE_KEY", KEY);
@@ -46,12 +53,23 @@ async fn converse(way: &str) -> Seen {
     Seen {
         client_bytes: bytes.and_then(|bytes| bytes.parse().ok()).expect("a count"),
         upstream_bytes: model.requests().iter().map(|request| request.body.len() as u64).sum(),
+        upstream_tokens: prompts.iter().map(|prompt| u64::from(estimate(prompt))).sum(),
+        cpu_ns: cpu_ns(&gateway).saturating_sub(begun),
         stable: prompts
             .iter()
             .zip(prompts.iter().skip(1))
             .filter(|(a, b)| b.starts_with(*a))
             .count(),
     }
+}
+
+/// What all threads of the gateway have had of a processor so far, where the system tells it (Linux).
+fn cpu_ns(gateway: &Gateway) -> u64 {
+    let pid = std::fs::read_to_string(gateway.directory().join("tollgate.pid")).expect("its id");
+    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.trim())).into_iter().flatten();
+    let text = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("schedstat"));
+    let texts = threads.flatten().filter_map(|thread| text(thread).ok());
+    texts.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 /// The text of the messages, as it stands, without the bracket that ends it.
@@ -67,16 +85,17 @@ fn prompt(body: &[u8]) -> String {
 #[tokio::test]
 async fn a_long_conversation_costs_its_client_what_is_new_and_its_upstream_a_stable_window() {
     let (kept, resent) = (converse("contexts").await, converse("resend").await);
-    println!(
-        "{TURNS} turns: client {} bytes with contexts, {} without; upstream {} and {}; {} prompts stable",
-        kept.client_bytes,
-        resent.client_bytes,
-        kept.upstream_bytes,
-        resent.upstream_bytes,
-        kept.stable
-    );
+    for (way, seen) in [("contexts", &kept), ("everything again", &resent)] {
+        let Seen { client_bytes, upstream_bytes, upstream_tokens, cpu_ns, stable } = seen;
+        println!(
+            "{TURNS} turns, {way}: client {client_bytes} bytes; upstream {upstream_bytes} bytes, \
+             {upstream_tokens} tokens; {} us of CPU a turn; {stable} prompts stable",
+            cpu_ns / 1000 / TURNS as u64
+        );
+    }
     assert!(kept.client_bytes * 100 < resent.client_bytes * 3, "{}", kept.client_bytes);
     assert!(kept.upstream_bytes < resent.upstream_bytes / 2, "{}", kept.upstream_bytes);
+    assert!(kept.upstream_tokens < resent.upstream_tokens / 2, "{}", kept.upstream_tokens);
     // All but the first can be; where the window is cut, one is not.
     assert!(kept.stable * 100 >= (TURNS - 1) * 95, "{} of {TURNS}", kept.stable);
 }

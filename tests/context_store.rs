@@ -24,7 +24,7 @@ const CONTEXTS: usize = 8;
 
 /// Turns that are acknowledged before each crash: the moments are as good as random, for no turn
 /// takes the same time.
-const CRASHES: [usize; 5] = [3, 150, 41, 230, 90];
+const CRASHES: [usize; 6] = [3, 700, 41, 1100, 90, 400];
 
 fn on_disk(directory: &Path, conf: Conf) -> Conf {
     let path = directory.join("contexts");
