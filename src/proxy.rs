@@ -18,6 +18,7 @@ mod held;
 mod keeping;
 mod losses;
 mod prepare;
+mod quota;
 mod refusal;
 mod reply;
 mod request_id;
@@ -113,10 +114,10 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        end: bool,
+        _end: bool,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        *body = if end { ctx.upstream_body() } else { None };
+        *body = ctx.upstream_piece();
         Ok(())
     }
 

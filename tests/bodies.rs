@@ -8,10 +8,10 @@
 use bytes::Bytes;
 use support::answer::status;
 use support::client::{Client, Length};
-use support::conf::{Conf, KEY, UPSTREAM_MODEL, serving};
+use support::conf::{Conf, KEY, UPSTREAM_MODEL, conf, serving};
 use support::gateway::Gateway;
 use support::upstream::{Upstream, upstream};
-use support::wire::exchange;
+use support::wire::{exchange, wire_server};
 
 const KIB: usize = 1024;
 const SIZES: [usize; 6] =
@@ -91,6 +91,28 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("request_timeout"), "{answer}");
     assert_eq!(model.count(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_before_it_has_read_all_is_heard() {
+    let refusal = b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 37\r\n\r\n\
+        {\"error\":{\"message\":\"That is a lot.\"}}";
+    let (strict, patient) = (wire_server(refusal).await, upstream().await);
+    let gateway = conf()
+        .provider_at("strict", &[strict.url()])
+        .provider("patient", &[&patient])
+        .model("demo", &[("strict", UPSTREAM_MODEL)])
+        .model("other", &[("patient", UPSTREAM_MODEL)])
+        .start()
+        .await;
+    for client in [gateway.client(), gateway.client()] {
+        let reply = client.send(body(20 * 1024 * KIB, "demo"), Length::Known).await;
+        println!("{}", reply.text());
+        assert_eq!(reply.status, 413);
+        assert!(reply.text().contains("That is a lot."), "{}", reply.text());
+        // The client's connection serves what comes next.
+        assert_eq!(client.chat("other").await.status, 200);
+    }
 }
 
 async fn start() -> (Gateway, Upstream) {

@@ -117,9 +117,17 @@ async fn upstreams_get_http_2_where_both_want_it() {
 }
 
 #[tokio::test]
-async fn large_bodies_pass_over_http_2_to_the_upstream_also_when_tried_again() {
+async fn large_bodies_pass_to_the_upstream_also_when_tried_again() {
     let authority = Authority::new();
-    let model = tls_upstream(authority.issue(LOCALHOST)).await;
+    let http2 = authority.issue(LOCALHOST);
+    let http1 = authority.issue(LOCALHOST).http1_only();
+    for (identity, version) in [(http2, Version::HTTP_2), (http1, Version::HTTP_11)] {
+        large_bodies_pass(&authority, identity, version).await;
+    }
+}
+
+async fn large_bodies_pass(authority: &Authority, identity: Identity, version: Version) {
+    let model = tls_upstream(identity).await;
     let gateway = serving(&[&model])
         .set("providers.local.passive.failures", 0)
         .start_with(|directory, conf| {
@@ -135,6 +143,7 @@ async fn large_bodies_pass_over_http_2_to_the_upstream_also_when_tried_again() {
         let received = model.requests();
         assert_eq!(received.len(), 2, "{length:?}");
         for request in received {
+            assert_eq!(request.version, version);
             // Not `assert_eq`: nobody wants to read a MiB.
             assert!(request.body == body(UPSTREAM_MODEL), "{length:?}: other bytes arrived");
         }

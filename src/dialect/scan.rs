@@ -10,6 +10,9 @@ use wide::u8x32;
 /// the branch predictor a loop of unforeseeable length.
 const BLOCK: usize = 32;
 
+/// Bytes looked at in one step where a run of plain text is long: a file, or prose without line breaks.
+const STRIDE: usize = 4 * BLOCK;
+
 /// How deep objects and arrays may lie within each other. More than any API needs; servers
 /// (Python's `json`, serde_json) give up between 128 and 1,000.
 pub const NESTING_MAX: u32 = 128;
@@ -308,10 +311,21 @@ impl Open {
 /// The number of leading bytes that stand for themselves within a JSON string: neither a quote,
 /// nor a backslash, nor a control character.
 pub(crate) fn plain_run(bytes: &[u8]) -> usize {
+    let (strides, _) = bytes.as_chunks::<STRIDE>();
+    let short = strides.first().map_or(bytes, |stride| stride.as_slice());
+    let run = run_by_blocks(short);
+    if run < STRIDE {
+        return run;
+    }
+    let run = STRIDE * strides.iter().take_while(|stride| is_plain(stride)).count();
+    run + run_by_blocks(bytes.get(run..).unwrap_or_default())
+}
+
+fn run_by_blocks(bytes: &[u8]) -> usize {
     let (blocks, tail) = bytes.as_chunks::<BLOCK>();
     let mut run = 0;
     for block in blocks {
-        let hits = special(block);
+        let hits = special(block).to_bitmask();
         if hits != 0 {
             return run + hits.trailing_zeros() as usize;
         }
@@ -320,13 +334,19 @@ pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     run + tail.iter().take_while(|&&b| b >= 0x20 && b != b'"' && b != b'\\').count()
 }
 
-/// One bit a byte: set for those that do not stand for themselves.
-fn special(block: &[u8; BLOCK]) -> u32 {
+fn is_plain(stride: &[u8; STRIDE]) -> bool {
+    let (blocks, _) = stride.as_chunks::<BLOCK>();
+    let found = blocks.iter().map(special).fold(u8x32::splat(0), |found, hits| found | hits);
+    found.to_bitmask() == 0
+}
+
+/// All bits of those bytes that do not stand for themselves.
+fn special(block: &[u8; BLOCK]) -> u8x32 {
     let block = u8x32::new(*block);
     let control = block.simd_le(u8x32::splat(0x1f));
     let quote = block.simd_eq(u8x32::splat(b'"'));
     let backslash = block.simd_eq(u8x32::splat(b'\\'));
-    (control | quote | backslash).to_bitmask()
+    control | quote | backslash
 }
 
 #[cfg(test)]

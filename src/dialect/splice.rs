@@ -4,6 +4,8 @@
 //! list; it owns its texts, so that it outlives the body's analysis and serves every attempt.
 //! [`ObjectEdit`] says what is to become of an object's members and takes care of the commas.
 
+mod pieces;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
@@ -11,6 +13,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+pub use self::pieces::Pieces;
+use self::pieces::{Joining, PIECE_BYTES_MIN};
 use crate::dialect::members::Members;
 use crate::dialect::scan::plain_run;
 
@@ -91,6 +95,22 @@ impl Splice {
         }
         out.extend_from_slice(body.get(from..).unwrap_or_default());
         Bytes::from(out)
+    }
+
+    /// The changed body in pieces: what is long and stays as it is, is not copied.
+    pub fn pieces(&self, body: &Bytes) -> Pieces {
+        if body.len() < PIECE_BYTES_MIN {
+            return self.apply(body).into();
+        }
+        let mut joining = Joining::default();
+        let mut from = 0;
+        for edit in &self.edits {
+            joining.unchanged(body, from..edit.at.start);
+            joining.text(self.text.get(edit.text.clone()).unwrap_or_default());
+            from = edit.at.end;
+        }
+        joining.unchanged(body, from..body.len());
+        joining.done()
     }
 
     fn edit(&mut self, at: Range<usize>, text: Range<usize>) -> Result<(), Overlap> {

@@ -20,17 +20,12 @@ const RESPONSE_HEADERS: [HeaderName; 9] = [
     HeaderName::from_static("openai-processing-ms"),
 ];
 
-/// The header that reaches the client. A stream's length is not known: events may be cut out; nor is that of
-/// what is translated.
-pub fn answer_header(
-    upstream: &ResponseHeader,
-    meter: &Meter,
-    own: impl Iterator<Item = (HeaderName, HeaderValue)>,
-) -> ResponseHeader {
+/// The header that reaches the client: the gateway's own ones, and of the upstream's what may pass. A stream's
+/// length is not known: events may be cut out; nor is that of what is translated.
+pub fn answer_header(upstream: &ResponseHeader, meter: &Meter, own: HeaderMap) -> ResponseHeader {
     let length_is_unknown = meter.is_stream() || meter.waits();
     let media_type = meter.content_type();
-    // Most answers have no more; the map has room for a power of two, less a quarter.
-    let mut headers = HeaderMap::with_capacity(12);
+    let mut headers = own;
     let mut has_length = false;
     for (name, value) in &upstream.headers {
         let is_length = name == CONTENT_LENGTH;
@@ -52,7 +47,6 @@ pub fn answer_header(
     if let Some(media_type) = media_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
-    headers.extend(own);
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = upstream.status;
     parts.version = upstream.version;

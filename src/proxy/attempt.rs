@@ -1,6 +1,5 @@
 //! One try at one endpoint: its connection, its header and body, its answer.
 
-use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +19,7 @@ use super::failure::NO_CREDENTIAL;
 use super::held::Hold;
 use super::keeping::Keeping;
 use super::losses;
+use super::quota;
 use super::refusal::Refusal;
 use super::reply;
 use crate::admission::PassedBudget;
@@ -72,6 +72,8 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// Set while a refusal's body is read, which ends the attempt.
     pub refusal: Option<Refusal>,
+    /// Pieces of the body that have been sent.
+    pieces: usize,
     first_byte: Option<Duration>,
     response_bytes: u64,
     meter: Option<Meter>,
@@ -101,6 +103,7 @@ impl Attempt {
             reused: None,
             status: None,
             refusal: None,
+            pieces: 0,
             first_byte: None,
             response_bytes: 0,
             meter: None,
@@ -126,6 +129,13 @@ impl Attempt {
         peer.ok_or_else(|| {
             pingora::Error::explain(pingora::ErrorType::ConnectNoRoute, "no address is known")
         })
+    }
+
+    /// The next piece of the body.
+    pub fn next_piece(&mut self) -> Option<Bytes> {
+        let piece = self.outgoing.body.get(self.pieces).cloned();
+        self.pieces += 1;
+        piece
     }
 
     /// The answer's header is passed on: what the client may see of it, and a meter for its body.
@@ -159,10 +169,10 @@ impl Attempt {
             },
         };
         let meter = Meter::of(response, &passage);
-        let own = iter::once((X_REQUEST_ID, request_id.clone()))
-            .chain(exchange.bill.quota_headers())
-            .chain(losses::headers(&self.outgoing.losses))
-            .chain(turn.into_iter().flat_map(|turn| turn.headers()));
+        let mut own = quota::headers(&exchange.bill.quota());
+        own.insert(X_REQUEST_ID, request_id.clone());
+        own.extend(losses::headers(&self.outgoing.losses));
+        own.extend(turn.into_iter().flat_map(|turn| turn.headers()));
         *response = answer_header(response, &meter, own);
         self.keeping = turn.and_then(|turn| Keeping::of(turn, response, &meter, &passage));
         (self.meter, self.course) = (Some(meter), course);
@@ -284,7 +294,7 @@ impl Attempt {
             reused: self.reused,
             first_byte: self.first_byte,
             total: now.saturating_duration_since(self.started),
-            request_bytes: body.len() as u64,
+            request_bytes: body.byte_count() as u64,
             response_bytes: self.response_bytes,
         };
         self.pick.report(outcome, retry_after, now.into_std());
@@ -326,6 +336,7 @@ pub fn request_header(
     client: &RequestHeader,
     request_id: &HeaderValue,
 ) -> Result<RequestHeader> {
+    exchange.hold.iter().for_each(|hold| hold.sends(attempt.outgoing.body.count()));
     exchange.deadline.await_first_byte(exchange.pool.model.timeouts.first_byte, Instant::now());
     let target = attempt.pick.target();
     let (endpoint, outgoing) = (&target.endpoint, &attempt.outgoing);
@@ -347,13 +358,13 @@ pub fn request_header(
         }
     }
     headers.insert(CONTENT_TYPE, exchange.request.content_type.clone());
-    headers.insert(CONTENT_LENGTH, reply::number(outgoing.body.len() as u64));
+    headers.insert(CONTENT_LENGTH, reply::number(outgoing.body.byte_count() as u64));
     headers.insert(X_REQUEST_ID, request_id.clone());
     for (name, value) in &endpoint.headers {
         headers.insert(name, value.clone());
     }
     if let Some(grant) = &attempt.grant {
-        let signed = ToSign { method: "POST", path: &path, body: &outgoing.body };
+        let signed = ToSign { method: "POST", path: &path, body: &outgoing.body.whole() };
         let granted = grant.authorize(endpoint, &signed, SystemTime::now());
         headers.extend(granted.or_err(pingora::ErrorType::InternalError, "signing")?);
     }

@@ -24,21 +24,6 @@ const X_TOLLGATE_COST: HeaderName = HeaderName::from_static("x-tollgate-cost");
 /// What a whole answer cost, in millionths of a US dollar.
 const X_TOLLGATE_COST_MICRO_USD: HeaderName = HeaderName::from_static("x-tollgate-cost-micro-usd");
 
-/// OpenAI's headers: limit, what remains, and how long until all of it is there again.
-const REQUEST_HEADERS: [HeaderName; 3] = [
-    HeaderName::from_static("x-ratelimit-limit-requests"),
-    HeaderName::from_static("x-ratelimit-remaining-requests"),
-    HeaderName::from_static("x-ratelimit-reset-requests"),
-];
-const TOKEN_HEADERS: [HeaderName; 3] = [
-    HeaderName::from_static("x-ratelimit-limit-tokens"),
-    HeaderName::from_static("x-ratelimit-remaining-tokens"),
-    HeaderName::from_static("x-ratelimit-reset-tokens"),
-];
-
-/// The lengths of the windows as OpenAI writes times, in the order of `WINDOWS`.
-const RESETS: [&str; 4] = ["1s", "1m0s", "1h0m0s", "24h0m0s"];
-
 /// A request's account with the gateway.
 pub struct Bill {
     /// Boxed: most requests have none, and all are moved with their bill.
@@ -162,9 +147,8 @@ impl Bill {
     }
 
     /// What is left of the tightest limits.
-    pub fn quota_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
-        let quota = self.permit.as_ref().map(|permit| permit.quota).unwrap_or_default();
-        quota_headers(&quota)
+    pub fn quota(&self) -> Quota {
+        self.permit.as_ref().map(|permit| permit.quota).unwrap_or_default()
     }
 
     /// The header that tells what an answer costs, where the client asked for it and it has a price. What
@@ -254,17 +238,6 @@ impl Open {
         self.bill.settle(&charge);
         record.charge(charge);
     }
-}
-
-/// What is left of the tightest limits, as OpenAI says it.
-pub fn quota_headers(quota: &Quota) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
-    let Quota { requests, tokens } = *quota;
-    let left = [(requests, REQUEST_HEADERS), (tokens, TOKEN_HEADERS)].into_iter();
-    left.filter_map(|(left, names)| Some((left?, names))).flat_map(|(left, names)| {
-        let reset = RESETS.get(left.window).copied().unwrap_or_default();
-        let values = [left.limit, left.remaining].map(reply::number);
-        names.into_iter().zip(values.into_iter().chain([HeaderValue::from_static(reset)]))
-    })
 }
 
 /// Whether the request waits for room: a lease is waited for in any case, and elsewhere.

@@ -187,9 +187,9 @@ impl Context {
         }
     }
 
-    /// The body that goes upstream.
-    pub fn upstream_body(&self) -> Option<Bytes> {
-        self.attempt.as_ref().map(|attempt| attempt.outgoing.body.clone())
+    /// The next piece of the body that goes upstream.
+    pub fn upstream_piece(&mut self) -> Option<Bytes> {
+        self.attempt.as_mut().and_then(Attempt::next_piece)
     }
 
     /// An answer's header has come: it is passed on, or it leads to another attempt.

@@ -3,8 +3,9 @@
 //! Pingora forwards a body that was read early only from its retry buffer of 64 KiB, and knows
 //! no timeout for a whole request. Both are put right in one place: once the body is read, the
 //! real session moves into a [`Held`], which Pingora sees as a session of a custom protocol. It
-//! - says that the body is done and offers one byte to replay, so that `request_body_filter` is
-//!   called once on every attempt, whatever the body's length was and over HTTP/1 and HTTP/2;
+//! - offers one byte to replay, and another for each further piece of what goes upstream, so that
+//!   `request_body_filter` is called once for each piece on every attempt, whatever the body's length was and
+//!   over HTTP/1 and HTTP/2; then it says that the body is done;
 //! - while it waits for the client to leave, also waits for the [`Deadline`] of the attempt.
 //!
 //! [`Hold::give_back`] puts the real session back before Pingora decides about keep-alive.
@@ -16,6 +17,7 @@
 mod late;
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +49,8 @@ struct Slot {
     /// Where the real session waits once Pingora lets go of the one that held it.
     session: Mutex<Option<HttpSession>>,
     late: Late,
+    /// Pieces of the attempt's body that are still to be asked for.
+    pieces: AtomicUsize,
 }
 
 /// What a held session waits for.
@@ -81,6 +85,12 @@ impl Hold {
         };
         *session = HttpSession::new_custom(Box::new(held));
         Hold(slot)
+    }
+
+    /// The attempt that begins sends its body in so many pieces.
+    pub fn sends(&self, pieces: usize) {
+        // The first is asked for in any case.
+        self.0.pieces.store(pieces.saturating_sub(1), Ordering::Relaxed);
     }
 
     /// The header of the answer under way waits for its body.
@@ -234,7 +244,7 @@ impl CustomSession for Held {
     }
 
     fn is_body_done(&mut self) -> bool {
-        true
+        self.slot.pieces.load(Ordering::Relaxed) == 0
     }
 
     async fn finish(&mut self) -> Result<()> {
@@ -245,11 +255,16 @@ impl CustomSession for Held {
         false
     }
 
-    /// Waits until the client leaves or the attempt's deadline has passed; both are errors. Once the
+    /// Has the next piece asked for; behind the last, waits until the client leaves or the attempt's deadline has passed; both are errors. Once the
     /// client has its answer, what comes next is its next request: Pingora may still ask here while it
     /// ends its talk with the upstream, and reading then would cost the connection.
     async fn read_body_or_idle(&mut self, _no_body_expected: bool) -> Result<Option<Bytes>> {
-        let Held { inner: Some(inner), timer, answered, .. } = self else { return Ok(None) };
+        let Held { inner: Some(inner), timer, answered, slot, .. } = self else { return Ok(None) };
+        let left = slot.pieces.load(Ordering::Relaxed);
+        if left > 0 {
+            slot.pieces.store(left - 1, Ordering::Relaxed);
+            return Ok(Some(Bytes::from_static(REPLAY_MARK)));
+        }
         tokio::select! {
             biased;
             left = inner.read_body_or_idle(true), if !*answered => left,

@@ -10,8 +10,8 @@ use pingora::proxy::{FailToProxy, Session};
 use pingora::{ErrorSource, Result};
 
 use super::attempt::X_REQUEST_ID;
-use super::bill::quota_headers;
 use super::exchange::Context;
+use super::quota;
 use crate::dialect::ir::fault::Fault;
 use crate::dialect::translate::write_error as error_body;
 use crate::error::{Error, Kind};
@@ -120,8 +120,10 @@ async fn write_error(session: &mut Session, ctx: &mut Context, error: &Error) ->
     if let Some(after) = error.retry_after {
         header.insert_header(RETRY_AFTER, retry_after(after))?;
     }
-    for (name, value) in error.quota.iter().flat_map(|quota| quota_headers(quota)) {
-        header.insert_header(name, value)?;
+    if let Some(quota) = &error.quota {
+        for (name, value) in &quota::headers(quota) {
+            header.insert_header(name, value)?;
+        }
     }
     write(session, ctx, header, body).await
 }

@@ -10,6 +10,7 @@ use crate::dialect::gemini::names;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::loss::{Loss, Losses};
 use crate::dialect::ir::{self, Dialect};
+use crate::dialect::splice::Pieces;
 use crate::dialect::translate::translate_request;
 use crate::error::Result;
 use crate::route::path::{self, GeminiMethod, UpstreamPath};
@@ -18,7 +19,7 @@ use crate::types::Operation;
 /// What is sent to a target.
 pub struct Outgoing {
     /// The body.
-    pub body: Bytes,
+    pub body: Pieces,
     /// The dialect spoken there.
     pub dialect: Dialect,
     /// Whether the client speaks another one: its answer must be translated too.
@@ -65,7 +66,7 @@ impl Request {
             _ => translate_request(from, dialect, &own, to, self.stream)?,
         };
         let losses = done.losses.into_iter().chain(losses.into_list()).collect();
-        Ok(Outgoing { body: Bytes::from(done.body), dialect, translated: true, losses })
+        Ok(Outgoing { body: Bytes::from(done.body).into(), dialect, translated: true, losses })
     }
 
     /// The path at a target.
@@ -104,14 +105,14 @@ impl Request {
         }
     }
 
-    fn body_for(&self, target: &Target) -> Result<Bytes> {
+    fn body_for(&self, target: &Target) -> Result<Pieces> {
         let splice = match &self.without_usage {
             Some(splice) if !target.endpoint.usage_in_streams => &**splice,
             _ => &self.splice,
         };
         let model = target.model.as_str();
         if model == &*self.model.name {
-            return Ok(splice.apply(&self.body));
+            return Ok(splice.pieces(&self.body));
         }
         let mut splice = splice.clone();
         match &self.model.form {
@@ -124,6 +125,6 @@ impl Request {
                 }
             }
         }
-        Ok(splice.apply(&self.body))
+        Ok(splice.pieces(&self.body))
     }
 }

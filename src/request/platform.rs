@@ -10,7 +10,7 @@ use crate::dialect::members::Members;
 use crate::dialect::openai::quirks::{
     COHERE, COHERE_EMBEDDINGS, MISTRAL, MISTRAL_EMBEDDINGS, QuirkError, Quirks,
 };
-use crate::dialect::splice::{ObjectEdit, Splice};
+use crate::dialect::splice::{ObjectEdit, Pieces, Splice};
 use crate::error::{Error, Kind, Result};
 use crate::types::Operation;
 
@@ -24,12 +24,12 @@ const VERTEX_ANTHROPIC: &[u8] = b"\"vertex-2023-10-16\"";
 pub(super) fn adapted(
     platform: &Platform,
     asked: (Operation, Dialect),
-    body: Bytes,
+    body: Pieces,
     losses: &mut Vec<Loss>,
-) -> Result<Bytes> {
+) -> Result<Pieces> {
     let quirks = match (platform, asked) {
         (Platform::Vertex { .. }, (Operation::Chat, Dialect::Anthropic)) => {
-            return for_vertex(&body);
+            return for_vertex(&body.whole()).map(Pieces::from);
         }
         (Platform::Cohere, (Operation::Chat, _)) => &COHERE,
         (Platform::Cohere, (Operation::Embedding, _)) => &COHERE_EMBEDDINGS,
@@ -37,7 +37,7 @@ pub(super) fn adapted(
         (Platform::Mistral, (Operation::Embedding, _)) => &MISTRAL_EMBEDDINGS,
         _ => return Ok(body),
     };
-    without_quirks(quirks, &body, losses)
+    without_quirks(quirks, &body.whole(), losses).map(Pieces::from)
 }
 
 fn without_quirks(quirks: &Quirks, body: &Bytes, losses: &mut Vec<Loss>) -> Result<Bytes> {
@@ -68,15 +68,17 @@ fn unreadable(error: &impl std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, Dialect, Operation, Platform, adapted};
+    use super::{Bytes, Dialect, Operation, Pieces, Platform, adapted};
 
     #[test]
     fn anthropic_on_vertex_has_its_version_in_the_body_and_its_model_in_the_path() {
         let platform = Platform::Vertex { project: "p".into(), location: "l".into() };
-        let body = Bytes::from_static(br#"{"model":"claude-x","max_tokens":5,"messages":[]}"#);
+        let body = Pieces::from(Bytes::from_static(
+            br#"{"model":"claude-x","max_tokens":5,"messages":[]}"#,
+        ));
         let mut losses = Vec::new();
         let chat = (Operation::Chat, Dialect::Anthropic);
-        let changed = adapted(&platform, chat, body.clone(), &mut losses).unwrap();
+        let changed = adapted(&platform, chat, body.clone(), &mut losses).unwrap().whole();
         let expected = r#"{"max_tokens":5,"messages":[],"anthropic_version":"vertex-2023-10-16"}"#;
         assert_eq!(std::str::from_utf8(&changed).unwrap(), expected);
         let count = (Operation::CountTokens, Dialect::Anthropic);
@@ -86,11 +88,11 @@ mod tests {
 
     #[test]
     fn what_a_platform_refuses_is_left_out_and_told() {
-        let body = Bytes::from_static(br#"{"model":"m","user":"u"}"#);
+        let body = Pieces::from(Bytes::from_static(br#"{"model":"m","user":"u"}"#));
         let mut losses = Vec::new();
         let chat = (Operation::Chat, Dialect::Chat);
         let changed = adapted(&Platform::Mistral, chat, body.clone(), &mut losses).unwrap();
-        assert_eq!(&*changed, br#"{"model":"m"}"#);
+        assert_eq!(&*changed.whole(), br#"{"model":"m"}"#);
         assert_eq!(losses[0].field, "user");
         let untouched = adapted(&Platform::Plain, chat, body.clone(), &mut losses).unwrap();
         assert_eq!((untouched, losses.len()), (body, 1));

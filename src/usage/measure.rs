@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use self::texts::Texts;
 use self::tokenizer::Vocabulary;
 use crate::config::snapshot::terms::Tokenizer;
+use crate::dialect::splice::Pieces;
 use crate::types::{ModelName, TokenUsage};
 
 /// What is kept of an answer that comes in pieces, in bytes: some twenty events.
@@ -76,7 +77,7 @@ pub struct Unreported {
     /// The name that the upstream knows the model by.
     pub model: ModelName,
     /// The body that went upstream.
-    pub sent: Bytes,
+    pub sent: Pieces,
     /// How the answer began.
     pub head: Head,
     /// The answer's size.
@@ -92,7 +93,7 @@ impl Unreported {
 
     /// Tokens of the prompt.
     pub fn prompt(&self, tokenizer: Tokenizer) -> u64 {
-        let texts = Texts::of_prompt(&self.sent);
+        let texts = Texts::of_prompt(&self.sent.whole());
         let messages = match texts.messages {
             0 => 0,
             messages => messages * MESSAGE_TOKENS + ANSWER_OPENING_TOKENS,

@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn a_long_plain_run_is_found(n in 0_usize..300, end in 0_u8..0x20) {
+    fn a_long_plain_run_is_found(n in 0_usize..600, end in 0_u8..0x20) {
         let mut bytes = vec![b'x'; n];
         bytes.push(end);
         bytes.extend_from_slice(b"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy");

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::{any, prop};
 use proptest::{prop_assert, prop_assert_eq, proptest};
 
-use super::{ObjectEdit, Overlap, Splice, write_json_string};
+use super::{ObjectEdit, Overlap, PIECE_BYTES_MIN, Splice, write_json_string};
 use crate::dialect::members::Members;
 use crate::dialect::members::tests::json;
 
@@ -170,5 +170,43 @@ proptest! {
         let out_text = std::str::from_utf8(&out).unwrap();
         let behind: Vec<_> = after.iter().filter(kept).map(|m| (&out_text[m.key.clone()], m.raw)).collect();
         prop_assert!(before == behind);
+    }
+}
+
+#[test]
+fn what_is_long_and_stays_is_not_copied() {
+    let long = "x".repeat(PIECE_BYTES_MIN);
+    let body = Bytes::from(format!("head{long}middle{long}tail"));
+    let second = 4 + PIECE_BYTES_MIN;
+    let mut splice = Splice::default();
+    splice.replace(0..4, b"HEAD").unwrap();
+    splice.replace(second + 3..second + 5, b"DD").unwrap();
+    splice.insert(body.len(), b"!").unwrap();
+    let pieces = splice.pieces(&body);
+    let kept = |index: usize| {
+        pieces.get(index).filter(|piece| body.as_ptr_range().contains(&piece.as_ptr()))
+    };
+    let lengths: Vec<_> = (0..pieces.count()).map(|i| pieces.get(i).unwrap().len()).collect();
+    assert_eq!(lengths, [4, PIECE_BYTES_MIN + 3, 2, PIECE_BYTES_MIN + 5, 1]);
+    assert!(kept(1).is_some() && kept(3).is_some() && kept(0).is_none());
+    assert_eq!((pieces.whole(), pieces.byte_count()), (splice.apply(&body), body.len() + 1));
+    assert_eq!(Splice::default().pieces(&body).get(0).unwrap().as_ptr(), body.as_ptr());
+}
+
+proptest! {
+    #[test]
+    fn pieces_make_the_body(
+        stretches in prop::collection::vec((0..3 * PIECE_BYTES_MIN, ".{0,9}"), 0..6),
+    ) {
+        let body = Bytes::from("y".repeat(stretches.iter().map(|(length, _)| length).sum()));
+        let mut splice = Splice::default();
+        let mut at = 0;
+        for (length, text) in &stretches {
+            at += length;
+            splice.replace(at - length.min(&7)..at, text.as_bytes()).unwrap();
+        }
+        let pieces = splice.pieces(&body);
+        prop_assert_eq!(pieces.whole(), splice.apply(&body));
+        prop_assert!((0..pieces.count()).all(|i| !pieces.get(i).unwrap().is_empty()));
     }
 }

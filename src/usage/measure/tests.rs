@@ -53,7 +53,7 @@ fn unreported(sent: &str, chunks: &[Bytes]) -> Unreported {
     let mut head = Head::default();
     chunks.iter().for_each(|chunk| head.see(chunk));
     let bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-    Unreported { model: "gpt-4o".into(), sent: Bytes::from(sent.to_owned()), head, bytes }
+    Unreported { model: "gpt-4o".into(), sent: Bytes::from(sent.to_owned()).into(), head, bytes }
 }
 
 #[test]
