@@ -134,8 +134,10 @@ fn single<'h>(
 /// # Errors
 /// `ContextProtocol`, with the one that is.
 pub fn check_protocol(headers: &HeaderMap) -> Result<()> {
-    match headers.get(CONTEXT_PROTOCOL) {
-        Some(value) if value.as_bytes().trim_ascii() != PROTOCOL_VERSION.as_bytes() => {
+    let is_other =
+        |value: &&HeaderValue| value.as_bytes().trim_ascii() != PROTOCOL_VERSION.as_bytes();
+    match headers.get_all(CONTEXT_PROTOCOL).iter().find(is_other) {
+        Some(value) => {
             let asked = excerpt(&String::from_utf8_lossy(value.as_bytes()));
             let text = format!(
                 "Version `{asked}` of the context protocol is not spoken here; \
@@ -143,7 +145,7 @@ pub fn check_protocol(headers: &HeaderMap) -> Result<()> {
             );
             Err(Error::new(Kind::ContextProtocol, text).param("Context-Protocol"))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -244,6 +246,12 @@ mod tests {
             (&[("x-context-version", "2")], r#"{"version":1}"#, Kind::InvalidBody, "differs"),
             (&[("x-context-version", "x")], "{}", Kind::InvalidBody, "must be a number"),
             (&[("context-protocol", "2")], "{}", Kind::ContextProtocol, "`1` is"),
+            (
+                &[("context-protocol", "1"), ("context-protocol", "2")],
+                "{}",
+                Kind::ContextProtocol,
+                "Version `2`",
+            ),
         ] {
             let error = read(headers, Some(body)).unwrap_err();
             assert_eq!(error.kind, kind, "{body}");
