@@ -40,10 +40,9 @@ use self::lease::Leases;
 use self::money::{Period, Warning, Warnings};
 pub use self::money::{Periods, Spent};
 pub use self::permit::{PassedBudget, Permit, Used};
-pub use self::refusal::Rule;
 pub use self::waiting::{Patience, Refused, WaitEnd};
 use self::window::Micros;
-use crate::config::snapshot::terms::{PERIODS, Rules, Scope};
+use crate::config::snapshot::terms::{PERIODS, Rule, Rules, Scope};
 use crate::config::snapshot::{Model, Snapshot};
 use crate::telemetry::metrics::Metrics;
 use crate::types::{MicroUsd, ModelAlias};
@@ -87,6 +86,15 @@ pub struct Demand {
 }
 
 impl Demand {
+    /// What is taken out under a rule.
+    fn amount(&self, rule: Rule, limit: u64) -> u64 {
+        match rule {
+            Rule::Requests(_) | Rule::InFlight => 1,
+            Rule::Tokens(_) => self.tokens(limit),
+            Rule::Budget(_) => self.cost,
+        }
+    }
+
     /// The tokens set aside under a limit: a guess is no reason to refuse what may well fit.
     fn tokens(&self, limit: u64) -> u64 {
         let Estimate { prompt, answer, guessed } = self.estimate;

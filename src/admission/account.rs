@@ -10,11 +10,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::money::{Money, Period, Periods, Spent, Warning, Warnings};
 use super::queue::{Queue, Waiter};
-use super::refusal::{Refusal, Rule, Wait};
+use super::refusal::{Refusal, Wait};
 use super::share::{Ask, Grant, Link, Meeting, Shares};
 use super::window::{Micros, Place, Window};
 use super::{Demand, Used};
-use crate::config::snapshot::terms::{PERIODS, Rules, WINDOWS};
+use crate::config::snapshot::terms::{Limit, PERIODS, Rule, Rules, WINDOWS};
 use crate::types::{Left, Quota};
 
 /// The state of one scope.
@@ -24,8 +24,8 @@ pub struct Account(Mutex<State>);
 /// What is counted. A window exists once a rule has asked for it.
 #[derive(Default)]
 pub struct State {
-    requests: [Option<Box<Window>>; WINDOWS.len()],
-    tokens: [Option<Box<Window>>; WINDOWS.len()],
+    /// By the numbers of their rules.
+    windows: [Option<Box<Window>>; 2 * WINDOWS.len()],
     in_flight: u64,
     money: [Money; PERIODS.len()],
     /// What of it this gateway may use, where several share the rules.
@@ -67,52 +67,41 @@ impl Account {
 impl State {
     /// The rule that makes the request wait longest, if one does.
     pub fn refusal(&mut self, rules: &Rules, demand: &Demand, now: Now) -> Option<Refusal> {
-        let mut longest: Option<(Wait, Rule)> = None;
-        let mut note = |wait: Wait, rule: Rule| {
-            if wait > Wait::None && longest.is_none_or(|(known, _)| wait > known) {
-                longest = Some((wait, rule));
-            }
-        };
-        for (index, limit) in limits(&rules.requests) {
-            let wait = window(&mut self.requests, index).map(|w| w.wait(now.micros, 1, limit));
-            note(Wait::of(wait.flatten()), Rule::Requests(index));
-        }
-        for (index, limit) in limits(&rules.tokens) {
-            let amount = demand.tokens(limit);
-            let wait = window(&mut self.tokens, index).map(|w| w.wait(now.micros, amount, limit));
-            note(Wait::of(wait.flatten()), Rule::Tokens(index));
-        }
-        if rules.in_flight.is_some_and(|limit| self.in_flight >= limit) {
-            let closed = rules.in_flight == Some(0);
-            note(if closed { Wait::Never } else { Wait::Unknown }, Rule::InFlight);
-        }
-        for (index, period, budget) in budgets(rules) {
-            let Some(money) = self.money.get_mut(index) else { continue };
-            if money.left(demand.began.get(index), budget) < demand.cost {
-                note(
-                    Wait::until(period.end(now.utc), now.utc, demand.cost <= budget),
-                    Rule::Budget(index),
-                );
-            }
-        }
+        let waits = rules.limits.iter().map(|limit| (self.wait(*limit, demand, now), limit.rule));
+        let mut longest = longest(waits);
         if longest.is_none() && self.shares.is_some() {
             longest = self.lacking(rules, demand, now);
         }
         longest.map(|(wait, rule)| Refusal::new(rules, rule, wait, demand))
     }
 
+    /// How long a rule makes the request wait.
+    fn wait(&mut self, Limit { rule, amount: limit }: Limit, demand: &Demand, now: Now) -> Wait {
+        let asked = demand.amount(rule, limit);
+        match rule {
+            Rule::Requests(_) | Rule::Tokens(_) => {
+                let window = self.window(rule);
+                Wait::of(window.and_then(|window| window.wait(now.micros, asked, limit)))
+            }
+            Rule::InFlight if self.in_flight < limit => Wait::None,
+            Rule::InFlight if limit == 0 => Wait::Never,
+            Rule::InFlight => Wait::Unknown,
+            Rule::Budget(index) => {
+                let began = demand.began.get(index);
+                let left = self.money.get_mut(index).map_or(0, |money| money.left(began, limit));
+                let end = || Period::ALL.get(index).map_or(now.utc, |period| period.end(now.utc));
+                if left < asked { Wait::until(end(), now.utc, asked <= limit) } else { Wait::None }
+            }
+        }
+    }
+
     /// Where the limits have room: the rule of which this gateway's share has none.
     fn lacking(&mut self, rules: &Rules, demand: &Demand, now: Now) -> Option<(Wait, Rule)> {
-        let mut longest: Option<(Wait, Rule)> = None;
-        for (rule, limit) in all(rules) {
-            let (amount, period) = match rule {
-                Rule::Requests(_) | Rule::InFlight => (1, NaiveDate::default()),
-                Rule::Tokens(_) => (demand.tokens(limit), NaiveDate::default()),
-                Rule::Budget(index) => (demand.cost, demand.began.get(index)),
-            };
+        let waits = rules.limits.iter().map(|&Limit { rule, amount: limit }| {
+            let period = began(rule, demand);
             let used = self.used(rule, period, now.micros);
-            let meeting = Meeting { used, amount, period };
-            let Some(shares) = &mut self.shares else { continue };
+            let meeting = Meeting { used, amount: demand.amount(rule, limit), period };
+            let Some(shares) = &mut self.shares else { return (Wait::None, rule) };
             let wait = match (rule, shares.wait(rule, meeting, now.micros)) {
                 (Rule::Budget(index), Wait::For(_) | Wait::Unknown) => {
                     let end = Period::ALL.get(index).map_or(now.utc, |period| period.end(now.utc));
@@ -120,11 +109,9 @@ impl State {
                 }
                 (_, wait) => wait,
             };
-            if wait > Wait::None && longest.is_none_or(|(known, _)| wait > known) {
-                longest = Some((wait, rule));
-            }
-        }
-        longest
+            (wait, rule)
+        });
+        longest(waits)
     }
 
     /// Refuses, while others wait here, whoever comes (`None`) or is not the first of them.
@@ -164,11 +151,22 @@ impl State {
         }
     }
 
+    /// The window of a rule, made where it is asked for the first time; `None` where it has none.
+    fn window(&mut self, rule: Rule) -> Option<&mut Window> {
+        let length = match rule {
+            Rule::Requests(index) | Rule::Tokens(index) => WINDOWS.get(index)?.1,
+            Rule::InFlight | Rule::Budget(_) => return None,
+        };
+        let window = self.windows.get_mut(rule.number())?;
+        Some(window.get_or_insert_with(|| Box::new(Window::new(length))))
+    }
+
     /// What this gateway has used of a rule, requests under way included.
     fn used(&mut self, rule: Rule, of: NaiveDate, now: Micros) -> u64 {
         match rule {
-            Rule::Requests(index) => window(&mut self.requests, index).map_or(0, |w| w.total(now)),
-            Rule::Tokens(index) => window(&mut self.tokens, index).map_or(0, |w| w.total(now)),
+            Rule::Requests(_) | Rule::Tokens(_) => {
+                self.window(rule).map_or(0, |window| window.total(now))
+            }
             Rule::InFlight => self.in_flight,
             Rule::Budget(index) => {
                 self.money.get_mut(index).map_or(0, |m| u64::MAX - m.left(of, u64::MAX))
@@ -184,7 +182,7 @@ impl State {
     /// What this gateway asks of those it shares the rules with, each with how long until some of its
     /// own use leaves; `now` ends a sweep's stretch for what was not asked for.
     pub fn asks(&mut self, rules: &Rules, now: Now) -> Vec<(Ask, Option<Duration>)> {
-        let rows = all(rules).filter_map(|(rule, limit)| {
+        let rows = rules.limits.iter().filter_map(|&Limit { rule, amount: limit }| {
             let period = match rule {
                 Rule::Budget(index) => period(index, now.utc),
                 _ => NaiveDate::default(),
@@ -192,8 +190,7 @@ impl State {
             let used = self.used(rule, period, now.micros);
             let ask = self.shares.as_mut()?.ask(rule, limit, used, period)?;
             let leaves = match rule {
-                Rule::Requests(index) => window(&mut self.requests, index)?.leaves(now.micros),
-                Rule::Tokens(index) => window(&mut self.tokens, index)?.leaves(now.micros),
+                Rule::Requests(_) | Rule::Tokens(_) => self.window(rule)?.leaves(now.micros),
                 Rule::InFlight | Rule::Budget(_) => None,
             };
             Some((ask, leaves.map(Duration::from_micros)))
@@ -221,12 +218,8 @@ impl State {
         if self.shares.is_none() {
             return;
         }
-        for (rule, limit) in all(rules) {
-            let of = match rule {
-                Rule::Budget(index) => demand.began.get(index),
-                _ => NaiveDate::default(),
-            };
-            let used = self.used(rule, of, now.micros);
+        for &Limit { rule, amount: limit } in &rules.limits {
+            let used = self.used(rule, began(rule, demand), now.micros);
             if let Some(shares) = &mut self.shares {
                 shares.took(rule, used, limit, now.micros);
             }
@@ -236,16 +229,13 @@ impl State {
     /// Takes what the request may use, and says what is left.
     pub fn take(&mut self, rules: &Rules, demand: &Demand, now: Now, quota: &mut Quota) -> Places {
         let mut places = Places::default();
-        for (index, _) in limits(&rules.requests) {
-            if let Some(window) = window(&mut self.requests, index) {
-                window.take(now.micros, 1);
-            }
-        }
-        for (index, limit) in limits(&rules.tokens) {
-            if let (Some(window), Some(place)) =
-                (window(&mut self.tokens, index), places.tokens.get_mut(index))
+        for &Limit { rule, amount: limit } in &rules.limits {
+            let asked = demand.amount(rule, limit);
+            let taken = self.window(rule).map(|window| window.take(now.micros, asked));
+            if let (Rule::Tokens(index), Some(taken)) = (rule, taken)
+                && let Some(place) = places.tokens.get_mut(index)
             {
-                *place = window.take(now.micros, demand.tokens(limit));
+                *place = taken;
             }
         }
         self.in_flight += 1;
@@ -259,19 +249,16 @@ impl State {
 
     /// Says what is left of the limits, where less of one is left than the quota knows.
     pub fn left(&mut self, rules: &Rules, now: Now, quota: &mut Quota) {
-        for (index, limit) in limits(&rules.requests) {
-            let others = self.others(Rule::Requests(index));
-            if let Some(window) = window(&mut self.requests, index) {
-                let used = window.total(now.micros).saturating_add(others);
-                tighten(&mut quota.requests, left(used, limit, index));
-            }
-        }
-        for (index, limit) in limits(&rules.tokens) {
-            let others = self.others(Rule::Tokens(index));
-            if let Some(window) = window(&mut self.tokens, index) {
-                let used = window.total(now.micros).saturating_add(others);
-                tighten(&mut quota.tokens, left(used, limit, index));
-            }
+        for &Limit { rule, amount: limit } in &rules.limits {
+            let (known, window) = match rule {
+                Rule::Requests(index) => (&mut quota.requests, index),
+                Rule::Tokens(index) => (&mut quota.tokens, index),
+                Rule::InFlight | Rule::Budget(_) => continue,
+            };
+            let used = self.used(rule, NaiveDate::default(), now.micros);
+            let used = used.saturating_add(self.others(rule));
+            let remaining = limit.saturating_sub(used);
+            tighten(known, Left { limit, remaining, window });
         }
     }
 
@@ -288,8 +275,9 @@ impl State {
         demand: &Demand,
         (used, now): (Used, Micros),
     ) -> Warnings {
-        for (index, limit) in limits(&rules.tokens) {
-            let Some(window) = window(&mut self.tokens, index) else { continue };
+        for &Limit { rule, amount: limit } in &rules.limits {
+            let Rule::Tokens(index) = rule else { continue };
+            let Some(window) = self.window(rule) else { continue };
             let taken = demand.tokens(limit);
             if used.tokens > taken {
                 window.take(now, used.tokens - taken);
@@ -307,7 +295,7 @@ impl State {
 
     /// The shares of budgets that are passed and were not told yet. What other gateways hold is spent.
     pub fn warnings(&mut self, rules: &Rules, periods: &Periods) -> Warnings {
-        let warnings = budgets(rules).filter_map(|(index, _, budget)| {
+        let warnings = budgets(rules).filter_map(|(index, budget)| {
             let begins = periods.get(index);
             let others = self.spent_by_others(index, begins);
             let money = self.money.get_mut(index)?;
@@ -321,7 +309,7 @@ impl State {
     /// place, is an error. What is set aside for requests is not spent.
     pub fn room(&mut self, rules: &Rules, periods: &Periods, cost: u64) -> Result<u64, usize> {
         let mut least = u64::MAX;
-        for (index, _, budget) in budgets(rules) {
+        for (index, budget) in budgets(rules) {
             let begins = periods.get(index);
             let own = self.money.get_mut(index).map_or(0, |money| money.spent(begins));
             let others = self.spent_by_others(index, begins);
@@ -346,46 +334,38 @@ impl State {
 
     /// How the budgets stand.
     pub fn spent(&mut self, rules: &Rules, now: DateTime<Utc>) -> Vec<Spent> {
-        let rows = budgets(rules).filter_map(|(index, period, budget)| {
-            let spent = self.money.get_mut(index)?.spent(period.of(now));
+        let rows = budgets(rules).filter_map(|(index, budget)| {
+            let spent = self.money.get_mut(index)?.spent(period(index, now));
             Some(Spent { period: index, spent, budget })
         });
         rows.collect()
     }
 }
 
-/// Every rule there is.
-fn all(rules: &Rules) -> impl Iterator<Item = (Rule, u64)> {
-    let requests = limits(&rules.requests).map(|(index, limit)| (Rule::Requests(index), limit));
-    let tokens = limits(&rules.tokens).map(|(index, limit)| (Rule::Tokens(index), limit));
-    let in_flight = rules.in_flight.map(|limit| (Rule::InFlight, limit));
-    let budgets = limits(&rules.budgets).map(|(index, budget)| (Rule::Budget(index), budget));
-    requests.chain(tokens).chain(in_flight).chain(budgets)
-}
-
 fn period(index: usize, now: DateTime<Utc>) -> NaiveDate {
     Period::ALL.get(index).map(|period| period.of(now)).unwrap_or_default()
 }
 
-/// The limits there are, each with the place of its window.
-fn limits(limits: &[Option<u64>]) -> impl Iterator<Item = (usize, u64)> {
-    limits.iter().enumerate().filter_map(|(index, limit)| Some((index, (*limit)?)))
+/// The period that a request counts in, where the rule is a budget.
+fn began(rule: Rule, demand: &Demand) -> NaiveDate {
+    match rule {
+        Rule::Budget(index) => demand.began.get(index),
+        Rule::Requests(_) | Rule::Tokens(_) | Rule::InFlight => NaiveDate::default(),
+    }
 }
 
-/// The budgets there are.
-fn budgets(rules: &Rules) -> impl Iterator<Item = (usize, Period, u64)> {
-    let rows = rules.budgets.iter().zip(Period::ALL).enumerate();
-    rows.filter_map(|(index, (budget, period))| Some((index, period, (*budget)?)))
+/// The longest of the waits, if there is one; of two, the first.
+fn longest(waits: impl Iterator<Item = (Wait, Rule)>) -> Option<(Wait, Rule)> {
+    let longer = |a: (Wait, Rule), b: (Wait, Rule)| if b.0 > a.0 { b } else { a };
+    waits.filter(|(wait, _)| *wait > Wait::None).reduce(longer)
 }
 
-/// A window, made where it is asked for the first time.
-fn window(windows: &mut [Option<Box<Window>>], index: usize) -> Option<&mut Window> {
-    let (_, length) = WINDOWS.get(index)?;
-    Some(windows.get_mut(index)?.get_or_insert_with(|| Box::new(Window::new(*length))))
-}
-
-fn left(used: u64, limit: u64, window: usize) -> Left {
-    Left { limit, remaining: limit.saturating_sub(used), window }
+/// The budgets there are, each with its place.
+fn budgets(rules: &Rules) -> impl Iterator<Item = (usize, u64)> {
+    rules.limits.iter().filter_map(|limit| match limit.rule {
+        Rule::Budget(index) => Some((index, limit.amount)),
+        _ => None,
+    })
 }
 
 /// Keeps the limit of which the smaller share is left.

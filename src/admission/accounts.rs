@@ -99,7 +99,7 @@ impl Applying {
     /// # Errors
     /// The rule that makes it wait longest: `LimitExceeded`, `BeyondLimit`, `BudgetExceeded` or
     /// `QuotaUnavailable`; nothing was taken then.
-    pub fn admit(self, demand: Demand, utc: DateTime<Utc>) -> Result<Permit, Box<Refused>> {
+    pub fn admit(self, demand: Demand, utc: DateTime<Utc>) -> Result<Box<Permit>, Box<Refused>> {
         let now = self.ledger().now(utc);
         self.try_admit(demand, now, None)
     }

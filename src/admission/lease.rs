@@ -18,11 +18,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::money::{Period, Periods};
-use super::refusal::Rule;
 use super::share::{Ask, Grant, Link};
 use super::window::Micros;
 use super::{Bound, Ledger};
-use crate::config::snapshot::terms::WINDOWS;
+use crate::config::snapshot::terms::{Rule, WINDOWS};
 use crate::config::snapshot::valkey::Quotas;
 use crate::valkey::{Settings, Valkey};
 

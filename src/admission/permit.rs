@@ -34,7 +34,7 @@ pub struct PassedBudget {
     pub period: usize,
 }
 
-/// The right to be served: taken back when dropped.
+/// The right to be served: taken back when dropped. Boxed: it is moved with its request.
 #[must_use]
 pub struct Permit {
     /// What was left of the tightest limits once this was admitted.
@@ -50,8 +50,8 @@ impl Permit {
         applying: Applying,
         (demand, places): (Demand, AllPlaces),
         quota: Quota,
-    ) -> Self {
-        Self { quota, applying, demand, places, settled: false }
+    ) -> Box<Self> {
+        Box::new(Self { quota, applying, demand, places, settled: false })
     }
 
     /// Whether a budget may end the request while it is under way.
@@ -84,7 +84,7 @@ impl Permit {
     }
 
     /// Puts what was really used in the place of what was taken.
-    pub fn settle(mut self, used: Used) {
+    pub fn settle(mut self: Box<Self>, used: Used) {
         let now = self.applying.ledger().micros();
         self.settle_at(used, now);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::Rule;
+use crate::config::snapshot::terms::Rule;
 use crate::types::TenantId;
 
 /// A request that waits.

@@ -5,63 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Demand;
-use crate::config::snapshot::terms::{PERIODS, Rules, Scope, WINDOWS};
+use crate::config::snapshot::terms::{PERIODS, Rule, Rules, Scope};
 use crate::error::{Error, Kind};
 
 /// How long a client waits for one of its own requests to end, where nobody knows.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
-
-/// One rule of a scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// Requests, by the place of their window.
-    Requests(usize),
-    /// Tokens, by the place of their window.
-    Tokens(usize),
-    /// Requests at the same time.
-    InFlight,
-    /// Money, by the place of its period.
-    Budget(usize),
-}
-
-impl Rule {
-    /// How many there are.
-    pub const COUNT: usize = 2 * WINDOWS.len() + 1 + PERIODS.len();
-
-    /// The rule's place among all.
-    pub const fn number(self) -> usize {
-        match self {
-            Rule::Requests(window) => window,
-            Rule::Tokens(window) => WINDOWS.len() + window,
-            Rule::InFlight => 2 * WINDOWS.len(),
-            Rule::Budget(period) => 2 * WINDOWS.len() + 1 + period,
-        }
-    }
-
-    /// Every rule, by number.
-    pub fn all() -> impl Iterator<Item = Rule> {
-        let windows = 0..WINDOWS.len();
-        windows
-            .clone()
-            .map(Rule::Requests)
-            .chain(windows.map(Rule::Tokens))
-            .chain([Rule::InFlight])
-            .chain((0..PERIODS.len()).map(Rule::Budget))
-    }
-
-    /// The rule's name: that of its key in the configuration.
-    pub fn label(self) -> String {
-        let window = |index: usize| WINDOWS.get(index).map_or("", |(name, _)| *name);
-        match self {
-            Rule::Requests(index) => format!("requests_per_{}", window(index)),
-            Rule::Tokens(index) => format!("tokens_per_{}", window(index)),
-            Rule::InFlight => "in_flight".to_owned(),
-            Rule::Budget(index) => {
-                format!("{}_micro_usd", PERIODS.get(index).copied().unwrap_or(""))
-            }
-        }
-    }
-}
 
 /// How long a request has to wait. Longer ones are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,19 +60,8 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal by one of these rules.
     pub fn new(rules: &Rules, rule: Rule, wait: Wait, demand: &Demand) -> Self {
-        let at = |limits: &[Option<u64>], index: usize| limits.get(index).copied().flatten();
-        let limit = match rule {
-            Rule::Requests(index) => at(&rules.requests, index),
-            Rule::Tokens(index) => at(&rules.tokens, index),
-            Rule::InFlight => rules.in_flight,
-            Rule::Budget(index) => at(&rules.budgets, index),
-        };
-        let limit = limit.unwrap_or(0);
-        let asked = match rule {
-            Rule::Tokens(_) => demand.tokens(limit),
-            Rule::Budget(_) => demand.cost,
-            Rule::Requests(_) | Rule::InFlight => 1,
-        };
+        let limit = rules.limit(rule).unwrap_or(0);
+        let asked = demand.amount(rule, limit);
         Self { scope: rules.scope.clone(), rule, wait, limit, asked }
     }
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 
-use super::refusal::{Rule, Wait};
+use super::refusal::Wait;
 use super::window::Micros;
+use crate::config::snapshot::terms::Rule;
 
 /// How the way to the shared server is.
 pub struct Link {
@@ -214,8 +215,9 @@ mod tests {
     use chrono::NaiveDate;
 
     use super::{Grant, Link, Meeting, Shares};
-    use crate::admission::refusal::{Rule, Wait};
+    use crate::admission::refusal::Wait;
     use crate::admission::window::Micros;
+    use crate::config::snapshot::terms::Rule;
 
     const RULE: Rule = Rule::Requests(1);
     const LIMIT: u64 = 1000;

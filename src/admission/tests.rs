@@ -65,31 +65,37 @@ impl Bank {
         Now { micros, utc: self.start + Duration::seconds(seconds) }
     }
 
-    fn ask_model(&self, key: &str, model: &str, asked: Asked, at: i64) -> Result<Permit, Error> {
+    fn ask_model(
+        &self,
+        key: &str,
+        model: &str,
+        asked: Asked,
+        at: i64,
+    ) -> Result<Box<Permit>, Error> {
         let applying = self.applying(key, model).expect("rules");
         Self::admit(applying, asked, self.now(at))
     }
 
-    fn admit(applying: Applying, asked: Asked, now: Now) -> Result<Permit, Error> {
+    fn admit(applying: Applying, asked: Asked, now: Now) -> Result<Box<Permit>, Error> {
         let estimate = Estimate { prompt: asked.tokens, answer: 0, guessed: false };
         let demand = Demand { estimate, cost: asked.cost, began: Periods::of(now.utc) };
         applying.try_admit(demand, now, None).map_err(|refused| refused.error())
     }
 
-    fn ask(&self, key: &str, asked: Asked, at: i64) -> Result<Permit, Error> {
+    fn ask(&self, key: &str, asked: Asked, at: i64) -> Result<Box<Permit>, Error> {
         self.ask_model(key, "m", asked, at)
     }
 
     /// The key `a` at the model `m`, at a moment between seconds.
-    fn ask_at(&self, asked: Asked, now: Now) -> Result<Permit, Error> {
+    fn ask_at(&self, asked: Asked, now: Now) -> Result<Box<Permit>, Error> {
         Self::admit(self.applying("a", "m").expect("rules"), asked, now)
     }
 
-    fn settle_micros(&self, mut permit: Permit, tokens: u64, micros: u64) {
+    fn settle_micros(&self, mut permit: Box<Permit>, tokens: u64, micros: u64) {
         permit.settle_at(Used { tokens, cost: 0, answer: None }, Micros(micros));
     }
 
-    fn settle(&self, mut permit: Permit, tokens: u64, cost: u64, at: i64) {
+    fn settle(&self, mut permit: Box<Permit>, tokens: u64, cost: u64, at: i64) {
         permit.settle_at(Used { tokens, cost, answer: None }, self.now(at).micros);
     }
 

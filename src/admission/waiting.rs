@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep_until};
 use super::account::Now;
 use super::queue::Waiter;
 use super::refusal::{Refusal, Wait};
-use super::{Applying, Bound, Demand, Ledger, Permit, Rule};
+use super::{Applying, Bound, Demand, Ledger, Permit};
+use crate::config::snapshot::terms::Rule;
 use crate::error::{Error, Result};
 use crate::types::{Quota, TenantId};
 
@@ -87,7 +88,7 @@ impl Refused {
     ///
     /// # Errors
     /// As [`Refused::error`], once there can be none in time, or too many wait.
-    pub async fn wait(self: Box<Self>, patience: &Patience) -> Result<Permit> {
+    pub async fn wait(self: Box<Self>, patience: &Patience) -> Result<Box<Permit>> {
         let applying = self.applying.clone();
         let ledger = applying.ledger();
         let Some(mut place) = Place::take(ledger, patience) else { return Err(self.error()) };
@@ -198,7 +199,7 @@ impl Applying {
         demand: Demand,
         now: Now,
         place: Option<&Place<'_>>,
-    ) -> std::result::Result<Permit, Box<Refused>> {
+    ) -> std::result::Result<Box<Permit>, Box<Refused>> {
         let mut states = self.lock();
         let refusals = self.bounds().zip(&mut states).filter_map(|(bound, state)| {
             let stands = place.filter(|place| place.is_at(bound));

@@ -159,6 +159,21 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// The members of these names, as [`Members::get_any_case`] gives them, found in one pass.
+    pub fn each_any_case<const N: usize>(&self, names: [&str; N]) -> [Option<&Member<'a>>; N] {
+        if !self.ascii {
+            return names.map(|name| self.get_any_case(name));
+        }
+        let mut found = [None; N];
+        for member in &self.members {
+            let place = names.iter().position(|name| member.name.eq_ignore_ascii_case(name));
+            if let Some(slot) = place.and_then(|place| found.get_mut(place)) {
+                *slot = Some(member);
+            }
+        }
+        found
+    }
+
     /// All members, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Member<'a>> {
         self.members.iter()

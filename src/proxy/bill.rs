@@ -26,7 +26,6 @@ const X_TOLLGATE_COST_MICRO_USD: HeaderName = HeaderName::from_static("x-tollgat
 
 /// A request's account with the gateway.
 pub struct Bill {
-    /// Boxed: most requests have none, and all are moved with their bill.
     permit: Option<Box<Permit>>,
     /// Set while it waits for room, of which it has a permit then.
     pub refused: Option<Box<Refused>>,
@@ -141,8 +140,8 @@ impl Bill {
     }
 
     /// The request has room.
-    pub fn admitted(&mut self, permit: Permit) {
-        self.permit = Some(Box::new(permit));
+    pub fn admitted(&mut self, permit: Box<Permit>) {
+        self.permit = Some(permit);
         self.is_wanted = true;
     }
 

@@ -35,7 +35,7 @@ async fn while_client_stays(
     refused: Box<Refused>,
     patience: &Patience,
     session: &mut Session,
-) -> Result<Permit> {
+) -> Result<Box<Permit>> {
     tokio::select! {
         biased;
         permit = refused.wait(patience) => permit,

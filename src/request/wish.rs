@@ -26,14 +26,10 @@ impl Draft<'_> {
         let members = &wishes.members;
         let gemini = members.get_any_case("generationConfig");
         let gemini = gemini.and_then(|config| members.within(config).ok());
-        let most = ANSWER_MEMBERS
-            .iter()
-            .filter_map(|name| bound(members, rules, name))
+        let most = bounds(members, rules, ANSWER_MEMBERS)
             .chain(gemini.as_ref().and_then(|config| count(config, "maxOutputTokens")))
             .max();
-        let choices = CHOICE_MEMBERS
-            .iter()
-            .filter_map(|name| bound(members, rules, name))
+        let choices = bounds(members, rules, CHOICE_MEMBERS)
             .chain(gemini.as_ref().and_then(|config| count(config, "candidateCount")))
             .fold(1, u64::max);
         let answer = most.unwrap_or(learned).saturating_mul(choices);
@@ -51,15 +47,25 @@ impl Draft<'_> {
     }
 }
 
-/// What a member says, else its default, and at most its cap.
-fn bound(members: &Members<'_>, rules: &Rewrite, name: &str) -> Option<u64> {
+/// What the members of these names say, as far as they are bounds.
+fn bounds<'a, const N: usize>(
+    members: &'a Members<'_>,
+    rules: &'a Rewrite,
+    names: [&'a str; N],
+) -> impl Iterator<Item = u64> {
+    let members = names.into_iter().zip(members.each_any_case(names));
+    members.filter_map(|(name, member)| bound(member, rules, name))
+}
+
+/// What the member of this name says, else its default, and at most its cap.
+fn bound(member: Option<&Member<'_>>, rules: &Rewrite, name: &str) -> Option<u64> {
     let default = || {
         let (_, json) = rules.defaults.iter().find(|(known, _)| &**known == name)?;
         json.parse().ok()
     };
     let cap = rules.caps.iter().find(|(known, _)| &**known == name);
     let cap = cap.and_then(|(_, cap)| cap.as_u64()).unwrap_or(u64::MAX);
-    count(members, name).or_else(default).map(|count| count.min(cap))
+    member.and_then(Member::count).or_else(default).map(|count| count.min(cap))
 }
 
 fn count(members: &Members<'_>, name: &str) -> Option<u64> {

@@ -6,11 +6,12 @@ use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, prop_oneof, propt
 use proptest::{collection::vec, option};
 
 use super::{Asked, Bank, NOTHING, bank, cost, tokens};
+use crate::admission::Permit;
 use crate::admission::account::Now;
 use crate::admission::refusal::Wait;
 use crate::admission::share::{Ask, Grant, Link, Meeting, Shares};
 use crate::admission::window::{Micros, Window};
-use crate::admission::{Permit, Rule};
+use crate::config::snapshot::terms::Rule;
 use crate::config::snapshot::terms::WINDOWS;
 
 /// So much longer than its length a window may hold on to what was taken, in percent.
@@ -37,7 +38,7 @@ struct Served {
     at: u64,
     /// What counts of it now.
     counts: u64,
-    permit: Option<Permit>,
+    permit: Option<Box<Permit>>,
 }
 
 /// What the requests of the last while count for.
@@ -125,7 +126,7 @@ proptest! {
         limit in 1usize..9,
     ) {
         let bank = bank("", &format!("limits: {{in_flight: {limit}}}"), "");
-        let mut held: Vec<Permit> = Vec::new();
+        let mut held: Vec<Box<Permit>> = Vec::new();
         for (turn, ends) in turns.into_iter().enumerate() {
             match ends.filter(|_| !held.is_empty()) {
                 Some(which) => {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{limits, name};
 use crate::config::problems::unknown;
 use crate::config::raw::terms as raw;
-use crate::config::snapshot::terms::{Rules, Scope, Waiting};
+use crate::config::snapshot::terms::{Limit, Rule, Rules, Scope, Waiting};
 use crate::config::spot::Spot;
 use crate::types::ModelAlias;
 
@@ -100,10 +102,10 @@ pub(super) fn rules(
 ) -> Option<Arc<Rules>> {
     let mut rules = read(scope, asked, spot);
     if let Some(Tier { rules: general, .. }) = tier {
-        fill(&mut rules.requests, &general.requests);
-        fill(&mut rules.tokens, &general.tokens);
-        fill(&mut rules.budgets, &general.budgets);
-        rules.in_flight = rules.in_flight.or(general.in_flight);
+        let own: SmallVec<[Rule; 4]> = rules.limits.iter().map(|limit| limit.rule).collect();
+        let missing = general.limits.iter().filter(|limit| !own.contains(&limit.rule));
+        rules.limits.extend(missing.copied());
+        rules.limits.sort_by_key(|limit| limit.rule.number());
         if asked.budget.warn_percent.is_none() {
             rules.warn_percent.clone_from(&general.warn_percent);
         }
@@ -111,33 +113,23 @@ pub(super) fn rules(
             rules.cuts = general.cuts;
         }
     }
-    (!rules.is_empty()).then(|| Arc::new(rules))
-}
-
-fn fill(own: &mut [Option<u64>], general: &[Option<u64>]) {
-    for (own, general) in own.iter_mut().zip(general) {
-        *own = own.or(*general);
-    }
+    (!rules.limits.is_empty()).then(|| Arc::new(rules))
 }
 
 fn read(scope: Scope, asked: &Asked<'_>, spot: &Spot<'_>) -> Rules {
     let (money, place) = (asked.budget, spot.key("budget"));
-    Rules {
-        budgets: [
-            amount("day_micro_usd", money.day_micro_usd, &place),
-            amount("week_micro_usd", money.week_micro_usd, &place),
-            amount("month_micro_usd", money.month_micro_usd, &place),
-        ],
-        warn_percent: warnings(money.warn_percent.as_deref(), &place.key("warn_percent")),
-        cuts: matches!(money.at_end, Some(raw::AtEnd::Cut)),
-        ..limited(scope, asked.limits, &spot.key("limits"))
-    }
+    let budgets = [money.day_micro_usd, money.week_micro_usd, money.month_micro_usd];
+    let mut rules = limited(scope, asked.limits, &spot.key("limits"));
+    rules.limits.extend(limits_of(Rule::Budget, budgets, &place));
+    rules.warn_percent = warnings(money.warn_percent.as_deref(), &place.key("warn_percent"));
+    rules.cuts = matches!(money.at_end, Some(raw::AtEnd::Cut));
+    rules
 }
 
 /// The rules of a model, for all keys together.
 pub(super) fn of_model(alias: &str, raw: &raw::Limits, spot: &Spot<'_>) -> Option<Arc<Rules>> {
     let rules = limited(Scope::Model(alias.into()), raw, &spot.key("limits"));
-    (!rules.is_empty()).then(|| Arc::new(rules))
+    (!rules.limits.is_empty()).then(|| Arc::new(rules))
 }
 
 /// Limits for one model alone, by alias.
@@ -155,34 +147,38 @@ pub(super) fn model_rules(
         }
         let alias = ModelAlias::from(alias.as_str());
         let rules = limited(scope(alias.clone()), limits, &place);
-        (!rules.is_empty()).then(|| (alias, Arc::new(rules)))
+        (!rules.limits.is_empty()).then(|| (alias, Arc::new(rules)))
     };
     raw.iter().filter_map(rules).collect()
 }
 
 fn limited(scope: Scope, raw: &raw::Limits, spot: &Spot<'_>) -> Rules {
-    let limit = |key: &str, value: Option<u64>| amount(key, value, spot);
-    Rules {
-        requests: [
-            limit("requests_per_second", raw.requests_per_second),
-            limit("requests_per_minute", raw.requests_per_minute),
-            limit("requests_per_hour", raw.requests_per_hour),
-            limit("requests_per_day", raw.requests_per_day),
-        ],
-        tokens: [
-            limit("tokens_per_second", raw.tokens_per_second),
-            limit("tokens_per_minute", raw.tokens_per_minute),
-            limit("tokens_per_hour", raw.tokens_per_hour),
-            limit("tokens_per_day", raw.tokens_per_day),
-        ],
-        in_flight: limit("in_flight", raw.in_flight),
-        ..Rules::none(scope)
-    }
+    let requests = [
+        raw.requests_per_second,
+        raw.requests_per_minute,
+        raw.requests_per_hour,
+        raw.requests_per_day,
+    ];
+    let tokens =
+        [raw.tokens_per_second, raw.tokens_per_minute, raw.tokens_per_hour, raw.tokens_per_day];
+    let limits = limits_of(Rule::Requests, requests, spot)
+        .chain(limits_of(Rule::Tokens, tokens, spot))
+        .chain(limits_of(|_| Rule::InFlight, [raw.in_flight], spot))
+        .collect();
+    Rules { scope, limits, warn_percent: Vec::new(), cuts: false }
 }
 
-/// A limit; 0 forbids.
-fn amount(key: &str, value: Option<u64>, spot: &Spot<'_>) -> Option<u64> {
-    value.map(|value| limits::within(Some(value), 0, 0..=LIMIT_MAX, &spot.key(key)))
+/// The limits among these amounts, each of the rule that its place makes; 0 forbids.
+fn limits_of<const N: usize>(
+    rule: impl Fn(usize) -> Rule,
+    amounts: [Option<u64>; N],
+    spot: &Spot<'_>,
+) -> impl Iterator<Item = Limit> {
+    amounts.into_iter().enumerate().filter_map(move |(index, amount)| {
+        let rule = rule(index);
+        let amount = limits::within(Some(amount?), 0, 0..=LIMIT_MAX, &spot.key(&rule.label()));
+        Some(Limit { rule, amount })
+    })
 }
 
 fn warnings(raw: Option<&[u32]>, spot: &Spot<'_>) -> Vec<u32> {

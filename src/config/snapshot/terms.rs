@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::webhook::Webhook;
 use crate::types::{KeyId, ModelAlias, TeamId, TenantId};
 
@@ -204,19 +206,74 @@ impl fmt::Display for Scope {
     }
 }
 
-/// The rules of one scope: what is `None` is not limited.
+/// One rule of a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Requests, by the place of their window.
+    Requests(usize),
+    /// Tokens, by the place of their window.
+    Tokens(usize),
+    /// Requests at the same time.
+    InFlight,
+    /// Money, by the place of its period.
+    Budget(usize),
+}
+
+impl Rule {
+    /// How many there are.
+    pub const COUNT: usize = 2 * WINDOWS.len() + 1 + PERIODS.len();
+
+    /// The rule's place among all.
+    pub const fn number(self) -> usize {
+        match self {
+            Rule::Requests(window) => window,
+            Rule::Tokens(window) => WINDOWS.len() + window,
+            Rule::InFlight => 2 * WINDOWS.len(),
+            Rule::Budget(period) => 2 * WINDOWS.len() + 1 + period,
+        }
+    }
+
+    /// Every rule, by number.
+    pub fn all() -> impl Iterator<Item = Rule> {
+        let windows = 0..WINDOWS.len();
+        windows
+            .clone()
+            .map(Rule::Requests)
+            .chain(windows.map(Rule::Tokens))
+            .chain([Rule::InFlight])
+            .chain((0..PERIODS.len()).map(Rule::Budget))
+    }
+
+    /// The rule's name: that of its key in the configuration.
+    pub fn label(self) -> String {
+        let window = |index: usize| WINDOWS.get(index).map_or("", |(name, _)| *name);
+        match self {
+            Rule::Requests(index) => format!("requests_per_{}", window(index)),
+            Rule::Tokens(index) => format!("tokens_per_{}", window(index)),
+            Rule::InFlight => "in_flight".to_owned(),
+            Rule::Budget(index) => {
+                format!("{}_micro_usd", PERIODS.get(index).copied().unwrap_or(""))
+            }
+        }
+    }
+}
+
+/// How much a rule allows: requests, tokens or micro-dollars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The rule.
+    pub rule: Rule,
+    /// The most there may be.
+    pub amount: u64,
+}
+
+/// The rules of one scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Whom they are about.
     pub scope: Scope,
-    /// Requests, by window.
-    pub requests: [Option<u64>; WINDOWS.len()],
-    /// Tokens, by window.
-    pub tokens: [Option<u64>; WINDOWS.len()],
-    /// Requests at the same time.
-    pub in_flight: Option<u64>,
-    /// Micro-dollars, by period.
-    pub budgets: [Option<u64>; PERIODS.len()],
+    /// What is limited, by the rules' numbers.
+    pub limits: SmallVec<[Limit; 4]>,
     /// Shares of a budget at which is warned, ascending, in percent.
     pub warn_percent: Vec<u32>,
     /// Whether a stream by which a budget is passed ends there.
@@ -224,28 +281,13 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Rules that limit nothing.
-    pub fn none(scope: Scope) -> Self {
-        Self {
-            scope,
-            requests: [None; WINDOWS.len()],
-            tokens: [None; WINDOWS.len()],
-            in_flight: None,
-            budgets: [None; PERIODS.len()],
-            warn_percent: Vec::new(),
-            cuts: false,
-        }
-    }
-
-    /// Whether nothing is limited.
-    pub fn is_empty(&self) -> bool {
-        let Self { requests, tokens, in_flight, budgets, .. } = self;
-        let limits = requests.iter().chain(tokens).chain(budgets).chain([in_flight]);
-        limits.flatten().next().is_none()
-    }
-
     /// Whether money is limited.
     pub fn has_budget(&self) -> bool {
-        self.budgets.iter().flatten().next().is_some()
+        self.limits.last().is_some_and(|last| matches!(last.rule, Rule::Budget(_)))
+    }
+
+    /// How much a rule allows, where it is one of these.
+    pub fn limit(&self, rule: Rule) -> Option<u64> {
+        self.limits.iter().find(|limit| limit.rule == rule).map(|limit| limit.amount)
     }
 }

@@ -1,7 +1,7 @@
 //! Who may use how much: prices, limits, budgets, tiers and teams.
 
 use super::{messages, parse_in, snapshot};
-use crate::config::snapshot::terms::{Rules, Scope};
+use crate::config::snapshot::terms::{Rule, Rules, Scope};
 use crate::config::snapshot::{Key, Snapshot};
 
 const BASE: &str = "
@@ -26,6 +26,10 @@ fn rules<'s>(key: &'s Key, scope: &Scope) -> Option<&'s Rules> {
     key.terms.rules.iter().map(AsRef::as_ref).find(|rules| rules.scope == *scope)
 }
 
+fn limits(rules: &Rules) -> Vec<(Rule, u64)> {
+    rules.limits.iter().map(|limit| (limit.rule, limit.amount)).collect()
+}
+
 #[test]
 fn a_key_has_its_own_rules_its_teams_and_its_tenants() {
     let text = with(&format!(
@@ -43,13 +47,14 @@ tenants:
     let snapshot = snapshot(&text);
     let key = only_key(&snapshot);
     let own = rules(key, &Scope::Key("a".into())).unwrap();
-    assert_eq!((own.requests, own.in_flight), ([Some(1), None, None, None], None));
+    assert_eq!(limits(own), [(Rule::Requests(0), 1)]);
     let tenant = rules(key, &Scope::Tenant("t".into())).unwrap();
-    assert_eq!((tenant.requests[1], tenant.in_flight), (Some(10), Some(9)), "its own goes first");
-    assert_eq!((tenant.budgets, &*tenant.warn_percent), ([Some(5), None, None], &[80, 100][..]));
+    let both = [(Rule::Requests(1), 10), (Rule::InFlight, 9), (Rule::Budget(0), 5)];
+    assert_eq!(limits(tenant), both, "its own goes first");
+    assert_eq!(tenant.warn_percent, [80, 100]);
     let team = rules(key, &Scope::Team("t".into(), "x".into())).unwrap();
     assert!(tenant.cuts && !team.cuts, "a tier's word is its tenant's, not the team's");
-    assert_eq!((team.budgets, &*team.warn_percent), ([None, Some(3), None], &[20, 50][..]));
+    assert_eq!((limits(team), &*team.warn_percent), (vec![(Rule::Budget(1), 3)], &[20, 50][..]));
     let pairs: Vec<_> = key.terms.model_rules.iter().map(|(_, rules)| &rules.scope).collect();
     assert_eq!(
         pairs,

@@ -115,6 +115,14 @@ fn rules_find_a_member_in_any_case() {
     let members = Members::parse(br#"{"Tools":[]}"#).unwrap();
     assert!(members.get("tools").is_none());
     assert!(members.get_any_case("tools").is_some());
+    for body in [r#"{"N":1,"Tools":2}"#, r#"{"N":1,"Tool\u017f":2,"é":3}"#] {
+        let members = Members::parse(body.as_bytes()).unwrap();
+        let found = members.each_any_case(["tools", "model", "n"]);
+        assert_eq!(
+            found.map(|member| member.map(|member| member.raw)),
+            [Some("2"), None, Some("1")]
+        );
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::cells::{Counts, Histogram, REQUEST_BOUNDS, distribution};
 use super::page::{Family, Page};
-use crate::admission::{Rule, Spent, WaitEnd};
-use crate::config::snapshot::terms::{PERIODS, Scope};
+use crate::admission::{Spent, WaitEnd};
+use crate::config::snapshot::terms::{PERIODS, Rule, Scope};
 use crate::telemetry::shard::Sharded;
 
 /// What came of a warning for the webhook.
