@@ -65,7 +65,8 @@ fn admission(c: &mut Criterion) {
                 let demand = Demand { estimate, cost: 500, began: Periods::of(now) };
                 let permit =
                     applying.admit(demand, now).unwrap_or_else(|e| panic!("{}", e.error()));
-                permit.settle(Used { tokens: 250, cost: 400, answer: Some(90) });
+                let used = Used { tokens: 250, cost: 400, answer: Some(90) };
+                permit.settle(used, Instant::now());
             });
         });
     }

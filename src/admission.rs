@@ -201,7 +201,12 @@ impl Ledger {
     }
 
     fn micros(&self) -> Micros {
-        Micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+        self.micros_at(Instant::now())
+    }
+
+    fn micros_at(&self, now: Instant) -> Micros {
+        let micros = now.saturating_duration_since(self.origin).as_micros();
+        Micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
     fn warn(&self, scope: &Scope, warnings: Warnings) {

@@ -1,5 +1,7 @@
 //! The right to be served: settled when its request ends, taken back when dropped.
 
+use std::time::Instant;
+
 use smallvec::SmallVec;
 
 use super::account::Places;
@@ -84,8 +86,8 @@ impl Permit {
     }
 
     /// Puts what was really used in the place of what was taken.
-    pub fn settle(mut self: Box<Self>, used: Used) {
-        let now = self.applying.ledger().micros();
+    pub fn settle(mut self: Box<Self>, used: Used, now: Instant) {
+        let now = self.applying.ledger().micros_at(now);
         self.settle_at(used, now);
     }
 
@@ -105,7 +107,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if !self.settled {
-            let now = self.applying.ledger().micros();
+            let now = self.applying.ledger().micros_at(Instant::now());
             self.settle_at(Used::default(), now);
         }
     }

@@ -188,10 +188,16 @@ impl Attempt {
     }
 
     /// Bytes of the answer: counted, read along, and shortened where the client asked for less.
-    pub fn bytes(&mut self, exchange: &Exchange, body: &mut Option<Bytes>, end: bool) -> End {
+    pub fn bytes(
+        &mut self,
+        exchange: &Exchange,
+        body: &mut Option<Bytes>,
+        end: bool,
+        now: Instant,
+    ) -> End {
         if self.over().is_none() {
             let between_bytes = exchange.pool.model.timeouts.between_bytes;
-            exchange.deadline.await_next_byte(between_bytes, Instant::now());
+            exchange.deadline.await_next_byte(between_bytes, now);
         }
         if let Some(bytes) = body.as_ref().filter(|_| self.over().is_none()) {
             self.response_bytes += bytes.len() as u64;
@@ -201,7 +207,7 @@ impl Attempt {
         }
         let told = self.meter.as_mut().map_or(End::Fine, |meter| meter.read(body, end));
         if told == End::Fine && !end {
-            self.cut(exchange, body);
+            self.cut(exchange, body, now);
         }
         if let (Some(keeping), Some(turn)) = (&mut self.keeping, &exchange.turn) {
             keeping.read(turn, body, end, &told);
@@ -210,14 +216,14 @@ impl Attempt {
     }
 
     /// Ends a stream by which a budget is passed: no further byte of it is waited for.
-    fn cut(&mut self, exchange: &Exchange, body: &mut Option<Bytes>) {
+    fn cut(&mut self, exchange: &Exchange, body: &mut Option<Bytes>, now: Instant) {
         let (Some(course), Some(meter)) = (&mut self.course, &mut self.meter) else { return };
         let (prices, seen) = (&self.pick.target().prices, (&self.head, self.response_bytes));
         let Some((used, over)) = course.look(&exchange.bill, prices, seen) else { return };
         if meter.stop(body, used) {
             exchange.bill.cut(&over);
             course.over = Some(over);
-            exchange.deadline.expire(Instant::now());
+            exchange.deadline.expire(now);
         }
     }
 
@@ -281,8 +287,12 @@ impl Attempt {
     }
 
     /// Reports the outcome to the endpoint's health, and says what the attempt was.
-    pub fn end(self, outcome: Outcome, retry_after: Option<Duration>) -> AttemptRecord {
-        let now = Instant::now();
+    pub fn end(
+        self,
+        outcome: Outcome,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) -> AttemptRecord {
         let Outgoing { body, dialect, translated, losses } = self.outgoing;
         let translation = translated.then(|| Box::new(Translation { upstream: dialect, losses }));
         let record = AttemptRecord {

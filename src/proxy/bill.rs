@@ -4,6 +4,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
+use tokio::time::Instant;
 
 use super::reply;
 use crate::admission::{Demand, PassedBudget, Periods, Permit, Refused, Used};
@@ -175,6 +176,7 @@ impl Bill {
         mut self,
         operation: Operation,
         answer: Option<Answer>,
+        now: Instant,
     ) -> (Charge, Option<Box<Open>>) {
         let known = match answer {
             None => Charge::default(),
@@ -187,7 +189,7 @@ impl Bill {
                 None => self.charge(operation, &answer),
             },
         };
-        self.settle(&known);
+        self.settle(&known, now);
         (known, None)
     }
 
@@ -218,14 +220,15 @@ impl Bill {
     }
 
     /// Puts what the request came to in the place of what it might have.
-    fn settle(self, charge: &Charge) {
+    fn settle(self, charge: &Charge, now: Instant) {
         if let Some(permit) = self.permit {
             let reported = charge.source == Some(UsageSource::Reported);
-            permit.settle(Used {
+            let used = Used {
                 tokens: charge.tokens.total(),
                 cost: charge.cost.unwrap_or_default().0,
                 answer: reported.then(|| charge.tokens.generated()),
-            });
+            };
+            permit.settle(used, now.into_std());
         }
     }
 }
@@ -234,7 +237,7 @@ impl Open {
     /// Counts, and settles what the request came to.
     pub fn settle(self, record: &mut UsageRecord) {
         let charge = self.bill.charge(self.operation, &self.answer);
-        self.bill.settle(&charge);
+        self.bill.settle(&charge, Instant::now());
         record.charge(charge);
     }
 }

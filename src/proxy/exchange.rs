@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::HeaderValue;
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use pingora::Result;
@@ -135,6 +136,11 @@ impl Context {
         }
     }
 
+    /// When the request's header had been read.
+    pub fn started_at(&self) -> DateTime<Utc> {
+        self.started_at.into()
+    }
+
     /// When the request arrived, in seconds since 1970; 0 for a clock that is before.
     pub fn created(&self) -> u64 {
         self.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -223,8 +229,9 @@ impl Context {
     /// Where an answer cannot be read of which nothing has gone to the client.
     pub fn answer_bytes(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
         failure::refusal_bytes(self, body, end)?;
+        let now = Instant::now();
         if let (Some(exchange), Some(attempt)) = (&self.exchange, &mut self.attempt) {
-            match attempt.bytes(exchange, body, end) {
+            match attempt.bytes(exchange, body, end, now) {
                 End::Fine => {}
                 End::CutShort => {
                     failure::ended_early(self, "the stream ended without its last event")
@@ -239,7 +246,7 @@ impl Context {
         if let Some(body) = body {
             self.release(body.len());
             self.response_bytes += body.len() as u64;
-            self.first_byte.get_or_insert_with(|| self.started.elapsed());
+            self.first_byte.get_or_insert_with(|| now.saturating_duration_since(self.started));
         }
         Ok(())
     }
@@ -270,12 +277,12 @@ impl Context {
     }
 
     /// Ends the attempt under way, if one is.
-    pub fn end_attempt(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
+    pub fn end_attempt(&mut self, outcome: Outcome, retry_after: Option<Duration>, now: Instant) {
         if let Some(mut attempt) = self.attempt.take() {
             self.answer = attempt.answer();
             attempt.losses();
             self.meter = attempt.take_meter();
-            let record = attempt.end(outcome, retry_after);
+            let record = attempt.end(outcome, retry_after, now);
             if let Some(exchange) = &self.exchange {
                 losses::warn(&exchange.pool.model, &record, &self.request_id);
             }
@@ -313,15 +320,16 @@ impl Context {
         error: Option<&pingora::Error>,
     ) -> (UsageRecord, Option<Box<Open>>) {
         self.give_back(session);
+        let now = Instant::now();
         if let Some(status) = self.answered_status() {
-            self.end_attempt(Outcome::Answered(status), None);
+            self.end_attempt(Outcome::Answered(status), None, now);
         }
         let refused = self.attempt.as_ref().and_then(|attempt| attempt.refusal.as_ref());
         let outcome = refused.map_or(Outcome::Internal, |refusal| Outcome::Status(refusal.status));
-        self.end_attempt(outcome, None);
+        self.end_attempt(outcome, None, now);
         let stream = self.exchange.as_ref().is_some_and(|exchange| exchange.request.stream);
         let tokens = self.answer.as_ref().and_then(|answer| answer.tokens);
-        let (charge, open) = self.close_bill();
+        let (charge, open) = self.close_bill(now);
         let failure = self.failure.take();
         let header = session.req_header();
         let mut record = UsageRecord {
@@ -345,7 +353,7 @@ impl Context {
                 .or_else(|| error.map(|error| error.to_string().into())),
             attempts: std::mem::take(&mut self.attempts),
             first_byte: self.first_byte,
-            total: self.started.elapsed(),
+            total: now.saturating_duration_since(self.started),
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             tokens,
@@ -356,11 +364,11 @@ impl Context {
     }
 
     /// What the request comes to, put in the place of what it might have come to.
-    fn close_bill(&mut self) -> (Charge, Option<Box<Open>>) {
+    fn close_bill(&mut self, now: Instant) -> (Charge, Option<Box<Open>>) {
         let Some(Exchange { bill, request, .. }) = self.exchange.take() else {
             return (Charge::default(), None);
         };
-        bill.close(request.operation, self.answer.take())
+        bill.close(request.operation, self.answer.take(), now)
     }
 }
 

@@ -53,14 +53,14 @@ pub fn proxy(
     if let Some(failure) = ctx.not_kept() {
         // The upstream did its work: the answer was there.
         let status = ctx.answered_status().unwrap_or_default();
-        ctx.end_attempt(Outcome::Answered(status), None);
+        ctx.end_attempt(Outcome::Answered(status), None, Instant::now());
         ctx.failure = Some(failure);
         error.set_retry(false);
         return error;
     }
     if ctx.over().is_some() {
         let status = ctx.answered_status().unwrap_or_default();
-        ctx.end_attempt(Outcome::Answered(status), None);
+        ctx.end_attempt(Outcome::Answered(status), None, Instant::now());
         error.set_retry(false);
         return error;
     }
@@ -167,7 +167,7 @@ fn conclude(
 ) -> bool {
     let sent = ctx.status.is_some();
     let elapsed = ctx.started.elapsed();
-    ctx.end_attempt(outcome, retry_after);
+    ctx.end_attempt(outcome, retry_after, Instant::now());
     let Some(exchange) = &mut ctx.exchange else { return false };
     let policy = &exchange.pool.model.retry;
     let untried_left = exchange.tried.targets() < exchange.pool.len();

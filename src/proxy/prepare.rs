@@ -48,7 +48,7 @@ pub enum Next {
 /// # Errors
 /// Whatever a step refuses; nothing has been written to the client then.
 pub async fn prepare(state: &State, session: &mut Session, ctx: &mut Context) -> Result<Next> {
-    let (active, now) = (state.active(), Utc::now());
+    let (active, now) = (state.active(), ctx.started_at());
     keep_alive(state, &active, session);
     let route = find_route(session.req_header(), ctx)?;
     if let Some(reply) = contexts::for_everybody(&route, &active) {
