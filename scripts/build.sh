@@ -10,7 +10,11 @@ if [ "$compiler" = "$counted_by" ]; then
     mkdir -p target
     # Named by what is in it: cargo looks at the flags, not into the file.
     profile=$PWD/target/profile-$(cksum <profile/tollgate.profdata.gz | tr ' ' -).profdata
-    gzip -dc profile/tollgate.profdata.gz >"$profile"
+    # Written once: cargo builds everything anew when it is newer than what it built.
+    if [ ! -e "$profile" ]; then
+        gzip -dc profile/tollgate.profdata.gz >"$profile.new"
+        mv "$profile.new" "$profile"
+    fi
     # A function that has changed since it was counted is laid out as any other: no need to tell.
     export RUSTFLAGS="${RUSTFLAGS:-} -Cprofile-use=$profile -Cllvm-args=-no-pgo-warn-mismatch"
 else
