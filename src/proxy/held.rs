@@ -19,6 +19,7 @@ mod late;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -263,7 +264,11 @@ impl CustomSession for Held {
         let left = slot.pieces.load(Ordering::Relaxed);
         if left > 0 {
             slot.pieces.store(left - 1, Ordering::Relaxed);
-            return Ok(Some(Bytes::from_static(REPLAY_MARK)));
+            // The upstream may have taken its time with the last one.
+            return match poll_fn(|cx| Poll::Ready(timer.poll_expired(cx))).await {
+                Poll::Ready(phase) => Error::e_explain(ErrorType::ReadTimedout, phase.as_str()),
+                Poll::Pending => Ok(Some(Bytes::from_static(REPLAY_MARK))),
+            };
         }
         tokio::select! {
             biased;
