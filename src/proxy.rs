@@ -105,7 +105,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let version = request.version;
-        *request = ctx.upstream_request(session.req_header())?;
+        *request = ctx.upstream_request(session.req_header(), version)?;
         request.set_version(version);
         Ok(())
     }

@@ -12,6 +12,7 @@ use support::conf::{Conf, KEY, UPSTREAM_MODEL, conf, serving};
 use support::gateway::Gateway;
 use support::upstream::{Upstream, upstream};
 use support::wire::{exchange, wire_server};
+use tokio::net::TcpListener;
 
 const KIB: usize = 1024;
 const SIZES: [usize; 6] =
@@ -113,6 +114,29 @@ async fn a_server_that_refuses_before_it_has_read_all_is_heard() {
         // The client's connection serves what comes next.
         assert_eq!(client.chat("other").await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_take_the_body_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let gateway = conf()
+        .provider_at("deaf", &[format!("http://{address}/v1")])
+        .model("demo", &[("deaf", UPSTREAM_MODEL)])
+        .set("timeouts.total_ms", 1000)
+        .start()
+        .await;
+    let client = gateway.client();
+    let asked = client.send(body(20 * 1024 * KIB, "demo"), Length::Known);
+    let held = async {
+        let held = listener.accept().await.expect("a connection");
+        std::future::pending::<()>().await;
+        drop(held);
+    };
+    tokio::select! {
+        reply = asked => reply.assert_error(504, "upstream_timeout"),
+        () = held => unreachable!("nothing ends it"),
+    };
 }
 
 async fn start() -> (Gateway, Upstream) {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{OrErr, Result};
@@ -129,6 +129,16 @@ impl Attempt {
         peer.ok_or_else(|| {
             pingora::Error::explain(pingora::ErrorType::ConnectNoRoute, "no address is known")
         })
+    }
+
+    /// Has the body asked for piece by piece. Over HTTP/2 it is sent as one: where a later piece is not taken,
+    /// Pingora waits for an answer then, and looks at no deadline.
+    pub fn sends(&mut self, hold: Option<&Hold>, version: Version) {
+        let body = &mut self.outgoing.body;
+        if version == Version::HTTP_2 && body.count() > 1 {
+            *body = body.whole().into();
+        }
+        hold.iter().for_each(|hold| hold.sends(body.count()));
     }
 
     /// The next piece of the body.
@@ -346,7 +356,6 @@ pub fn request_header(
     client: &RequestHeader,
     request_id: &HeaderValue,
 ) -> Result<RequestHeader> {
-    exchange.hold.iter().for_each(|hold| hold.sends(attempt.outgoing.body.count()));
     exchange.deadline.await_first_byte(exchange.pool.model.timeouts.first_byte, Instant::now());
     let target = attempt.pick.target();
     let (endpoint, outgoing) = (&target.endpoint, &attempt.outgoing);

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::HeaderValue;
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::{HeaderValue, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -184,9 +184,14 @@ impl Context {
     }
 
     /// The header that goes upstream.
-    pub fn upstream_request(&mut self, client: &RequestHeader) -> Result<RequestHeader> {
-        match (&self.exchange, &self.attempt) {
+    pub fn upstream_request(
+        &mut self,
+        client: &RequestHeader,
+        version: Version,
+    ) -> Result<RequestHeader> {
+        match (&self.exchange, &mut self.attempt) {
             (Some(exchange), Some(attempt)) => {
+                attempt.sends(exchange.hold.as_ref(), version);
                 attempt::request_header(exchange, attempt, client, &self.request_id)
             }
             _ => Err(unprepared()),

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use http::HeaderMap;
+use nix::sys::socket::{Shutdown, shutdown};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::custom::{BodyWrite, CustomMessageWrite, client};
 use pingora::protocols::l4::socket;
@@ -281,12 +282,27 @@ impl RequestBody {
             Poll::Ready(written) => written,
             Poll::Pending => match self.timeout {
                 None => writing.await,
-                Some(limit) => timeout(limit, writing).await.map_err(|_| {
-                    Error::explain(ErrorType::WriteTimedout, "the request is not taken")
-                })?,
+                Some(limit) => match timeout(limit, writing).await {
+                    Ok(written) => written,
+                    Err(_) => return Err(self.give_up()),
+                },
             },
         };
         written.map_err(|error| Error::because(ErrorType::WriteError, "writing the request", error))
+    }
+}
+
+impl RequestBody {
+    /// The request is not taken in time. Whoever waits for its answer sees the connection end: Pingora goes on to
+    /// wait for one where a body cannot be sent to its end.
+    fn give_up(&self) -> Box<Error> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream: &TcpStream = writer.half.as_ref();
+        let error = Error::explain(ErrorType::WriteTimedout, "the request is not taken");
+        match shutdown(stream.as_raw_fd(), Shutdown::Both) {
+            Ok(()) => error,
+            Err(why) => error.more_context(format!("and its connection cannot be closed: {why}")),
+        }
     }
 }
 
