@@ -175,12 +175,12 @@ impl Store for Valkey {
         }
     }
 
-    async fn room(&self, key: &Key, base: Version, keep: &Keep) -> Result<(), Failure> {
+    async fn room(&self, key: &Key, base: Version, now: i64, keep: &Keep) -> Result<(), Failure> {
         // A context that is there has its place already.
         if base > Version(0) {
             return Ok(());
         }
-        self.account(key, (crate::context::now(), None), 0, keep).await
+        self.account(key, (now, None), 0, keep).await
     }
 
     async fn remove(&self, key: &Key) -> Result<bool, Failure> {

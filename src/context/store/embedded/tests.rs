@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Embedded;
-use crate::context::store::tests::{KEEP, entry, key, suite};
+use crate::context::store::tests::{KEEP, entry, key, suite, what_expired_is_out_of_the_way};
 use crate::context::store::{Failure, Keep, Stock, Store};
 use crate::types::Version;
 
@@ -22,6 +22,7 @@ async fn it_does_what_every_store_does() {
     assert_eq!(again.stock(), Some(stock), "what is counted anew is the same");
     let kept = again.read(&key("limits", "long"), 1_000_000).await.unwrap().unwrap();
     assert_eq!((kept.version(), kept.latest().messages.len()), (Version(2), 2));
+    what_expired_is_out_of_the_way(&again, 1_000_000).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::Valkey;
-use crate::context::store::tests::{KEEP, entry, key, suite};
+use crate::context::store::tests::{
+    KEEP, entry, key, suite, what_expired_is_out_of_the_way,
+};
 use crate::context::store::{Failure, Keep, Limit, Store};
 use crate::types::Version;
 use crate::valkey::Settings;
@@ -62,6 +64,7 @@ async fn it_does_what_every_store_does() {
     let store = server.store("suite");
     let now = crate::context::now();
     suite(&store, now).await;
+    what_expired_is_out_of_the_way(&store, now).await;
     let keep = Keep { versions_max: 1, ..KEEP };
     for version in 1..=9 {
         store.append(&key("one", "a"), entry(version, now), &keep).await.unwrap();
