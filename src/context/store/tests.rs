@@ -117,6 +117,11 @@ pub async fn what_expired_is_out_of_the_way(store: &dyn Store, now: i64) {
     let refused = Err(Failure::Full(Limit::TenantContexts(1)));
     assert_eq!(store.room(&new, Version(0), later - 1, &few).await, refused);
     assert_eq!(store.room(&new, Version(0), later, &few).await, Ok(()));
+    // Whatever clock the store itself goes by.
+    assert_eq!(store.append(&old, entry(3, later), &few).await, Err(Failure::Conflict(None)));
+    store.append(&old, entry(1, later), &few).await.unwrap();
+    let log = store.read(&old, later).await.unwrap().unwrap();
+    assert_eq!((log.created, log.entries().len()), (later, 1), "nothing is left of what expired");
 }
 
 #[tokio::test]

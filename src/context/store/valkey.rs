@@ -69,11 +69,15 @@ impl Valkey {
             .map(|part| format!("{}:{{{}:{tenant}}}:{part}", self.server.prefix(), tenant.len()))
     }
 
-    async fn head(&self, key: &Key) -> Result<Head, Failure> {
-        let fields = ["version", "created", "bytes", "entries"];
-        type Fields = (Option<u64>, Option<i64>, Option<usize>, Option<usize>);
-        let (version, created, bytes, entries): Fields =
+    /// What there is; nothing where it has expired, though the server's clock may not say so yet.
+    async fn head(&self, key: &Key, now: i64) -> Result<Head, Failure> {
+        let fields = ["expires", "version", "created", "bytes", "entries"];
+        type Fields = (Option<i64>, Option<u64>, Option<i64>, Option<usize>, Option<usize>);
+        let (expires, version, created, bytes, entries): Fields =
             self.connection()?.hmget(self.log_key(key), &fields).await.map_err(failed)?;
+        if expires.is_none_or(|expires| expires <= now) {
+            return Ok(Head::default());
+        }
         Ok(Head {
             version: Version(version.unwrap_or_default()),
             created,
@@ -145,7 +149,7 @@ impl Store for Valkey {
     }
 
     async fn append(&self, key: &Key, entry: Entry, keep: &Keep) -> Result<(), Failure> {
-        let head = self.head(key).await?;
+        let head = self.head(key, entry.at).await?;
         if entry.version != head.version.next() {
             return Err(conflict(head.version));
         }
@@ -162,7 +166,7 @@ impl Store for Valkey {
         self.account(key, (entry.at, Some(expires)), whole(bytes), keep).await?;
         let written = folded.as_ref().and_then(|log| log.entries().last()).unwrap_or(&entry);
         let mut script = APPEND.prepare_invoke();
-        script.key(self.log_key(key)).arg(head.version.0).arg(entry.version.0);
+        script.key(self.log_key(key)).arg(entry.at).arg(head.version.0).arg(entry.version.0);
         script.arg(encode(written)?).arg(head.created.unwrap_or(entry.at));
         script.arg(expires).arg(bytes).arg(entries);
         let first = folded.as_ref().and_then(|log| log.entries().first());
