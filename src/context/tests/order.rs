@@ -1,0 +1,122 @@
+//! Whether some order of the calls explains their answers: one in which each call takes effect at one
+//! moment between its beginning and its end, and the model answers as was answered.
+//!
+//! A call that was cut off, or whose store went away under it, may have taken effect or not. A fork
+//! has two moments, of which the first reads and the second makes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use super::model::{Answer, Ask, Document, Model, Progress};
+
+/// What is answered where it is not known whether anything was changed.
+const UNKNOWN: &str = "ContextStore";
+
+/// A client's call.
+#[derive(Clone)]
+pub struct Call {
+    pub client: usize,
+    pub ask: Ask,
+    /// When it began: calls are counted as they begin and end.
+    pub began: u64,
+    /// When it ended, and how; `None` where it was cut off.
+    pub ended: Option<(u64, Answer)>,
+}
+
+/// How far an order has come.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Point {
+    /// The calls that have taken effect, a bit each.
+    done: u64,
+    /// What forks have read that have made nothing yet.
+    copied: BTreeMap<usize, Document>,
+    model: Model,
+}
+
+/// In what states the contexts may be behind these calls, which began in one of the given states; in
+/// none where no order explains the answers.
+pub fn explain(calls: &[Call], states: &[Model]) -> Vec<Model> {
+    assert!(calls.len() <= 64);
+    let begin = |model: &Model| Point { done: 0, copied: BTreeMap::new(), model: model.clone() };
+    let mut open: Vec<Point> = states.iter().map(begin).collect();
+    let (mut met, mut ends) = (HashSet::new(), HashSet::new());
+    while let Some(point) = open.pop() {
+        if !met.insert(point.clone()) {
+            continue;
+        }
+        let is_done = |place: usize| point.done & (1 << place) > 0;
+        if (0..calls.len()).all(|place| is_done(place) || calls[place].answer().is_none()) {
+            ends.insert(point.model.clone());
+        }
+        let next = (0..calls.len()).filter(|place| point.may_be_next(calls, *place));
+        open.extend(next.filter_map(|place| point.with(calls, place)));
+    }
+    ends.into_iter().collect()
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "client {}, from {} ", self.client, self.began)?;
+        match &self.ended {
+            None => write!(f, "on: {:?} was cut off", self.ask),
+            Some((end, answer)) => write!(f, "to {end}: {:?} gave {answer:?}", self.ask),
+        }
+    }
+}
+
+impl Call {
+    fn answer(&self) -> Option<&Answer> {
+        let (_, answer) = self.ended.as_ref()?;
+        (!self.is_unknown()).then_some(answer)
+    }
+
+    /// Whether it may have taken effect or not.
+    pub fn is_unknown(&self) -> bool {
+        self.ended
+            .as_ref()
+            .is_none_or(|(_, answer)| answer.as_ref().is_err_and(|kind| kind == UNKNOWN))
+    }
+
+    fn end(&self) -> u64 {
+        self.ended.as_ref().map_or(u64::MAX, |(end, _)| *end)
+    }
+}
+
+impl Point {
+    fn is_done(&self, place: usize) -> bool {
+        self.done & (1 << place) > 0
+    }
+
+    /// Whether a call may take effect now: no other one that is still to come ended before it began,
+    /// and it did not end before one began that has taken effect.
+    fn may_be_next(&self, calls: &[Call], place: usize) -> bool {
+        let call = &calls[place];
+        !self.is_done(place)
+            && (0..calls.len()).all(|other| {
+                let is_begun = self.is_done(other) || self.copied.contains_key(&other);
+                let is_late = is_begun && calls[other].began > call.end();
+                let is_missed = !self.is_done(other)
+                    && calls[other].answer().is_some()
+                    && calls[other].end() < call.began;
+                !is_late && !is_missed
+            })
+    }
+
+    /// The point behind this call; `None` where the model answers otherwise.
+    fn with(&self, calls: &[Call], place: usize) -> Option<Self> {
+        let mut next = self.clone();
+        match next.model.advance(&calls[place].ask, self.copied.get(&place)) {
+            Progress::Copied(document) => {
+                next.copied.insert(place, document);
+            }
+            Progress::Answered(answer) => {
+                next.copied.remove(&place);
+                next.done |= 1 << place;
+                if calls[place].answer().is_some_and(|given| *given != answer) {
+                    return None;
+                }
+            }
+        }
+        Some(next)
+    }
+}
