@@ -154,9 +154,13 @@ impl Model {
     }
 
     fn check_room(&self, id: usize) -> Result<(), Kind> {
+        if self.is_full_with(id, 0) { Err(Kind::ContextLimit) } else { Ok(()) }
+    }
+
+    /// Whether there is no room for a context, with so many that are not there beside those that are.
+    pub fn is_full_with(&self, id: usize, more: usize) -> bool {
         let is_new = self.contexts[id].versions.is_empty();
-        let is_full = is_new && self.order.len() >= CONTEXTS_MAX;
-        if is_full { Err(Kind::ContextLimit) } else { Ok(()) }
+        is_new && self.order.len() + more >= CONTEXTS_MAX
     }
 
     fn push(&mut self, id: usize, document: Document) -> Seen {

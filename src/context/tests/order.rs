@@ -1,8 +1,9 @@
 //! Whether some order of the calls explains their answers: one in which each call takes effect at one
 //! moment between its beginning and its end, and the model answers as was answered.
 //!
-//! A call that was cut off, or whose store went away under it, may have taken effect or not. A fork
-//! has two moments, of which the first reads and the second makes.
+//! A call that was cut off, or whose store went away under it, may have taken effect or not; as long as
+//! it was under way it may have held room for what it did not make. A fork has two moments, of which the
+//! first reads and the second makes.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -11,6 +12,9 @@ use super::model::{Answer, Ask, Document, Model, Progress};
 
 /// What is answered where it is not known whether anything was changed.
 const UNKNOWN: &str = "ContextStore";
+
+/// What is answered where there is no room for a further context.
+const FULL: &str = "ContextLimit";
 
 /// A client's call.
 #[derive(Clone)]
@@ -112,11 +116,27 @@ impl Point {
             Progress::Answered(answer) => {
                 next.copied.remove(&place);
                 next.done |= 1 << place;
-                if calls[place].answer().is_some_and(|given| *given != answer) {
-                    return None;
+                let given = calls[place].answer();
+                if given.is_some_and(|given| *given != answer) {
+                    if answer.is_err() || !self.may_be_full(calls, place) {
+                        return None;
+                    }
+                    next.model = self.model.clone();
                 }
             }
         }
         Some(next)
+    }
+
+    /// Whether a call was refused for want of room that one may have held which was cut off.
+    fn may_be_full(&self, calls: &[Call], place: usize) -> bool {
+        let call = &calls[place];
+        let is_refused =
+            call.answer().is_some_and(|given| given.as_ref().is_err_and(|k| k == FULL));
+        let may_hold = |other: &usize| {
+            calls[*other].is_unknown() && !self.is_done(*other) && calls[*other].began < call.end()
+        };
+        let held = (0..calls.len()).filter(may_hold).count();
+        is_refused && self.model.is_full_with(call.ask.id(), held)
     }
 }

@@ -136,6 +136,23 @@ async fn it_does_what_every_store_does() {
 }
 
 #[tokio::test]
+async fn what_a_killed_gateway_noted_and_did_not_make_takes_no_room() {
+    let server = Server::start();
+    server.ready().await;
+    let (store, now) = (server.store("audit"), crate::context::now());
+    let few = Keep { tenant_contexts_max: 1, ..KEEP };
+    let [lost, next] = ["lost", "next"].map(|id| key("t", id));
+    let lease = store.lease(&lost, Duration::ZERO).await.unwrap();
+    store.account(&lost, (now, Some(KEEP.expires(now))), 100, &few).await.unwrap();
+    let refused = Err(Failure::Full(Limit::TenantContexts(1)));
+    assert_eq!(store.room(&next, Version(0), now, &few).await, refused, "it may be made yet");
+    std::mem::forget(lease);
+    server.eval("redis.call('DEL', unpack(redis.call('KEYS', '*:lease')))", 0).await;
+    store.append(&next, entry(1, now), &few).await.unwrap();
+    assert_eq!(store.room(&lost, Version(0), now, &few).await, refused);
+}
+
+#[tokio::test]
 async fn two_nodes_take_turns() {
     let server = Server::start();
     server.ready().await;
