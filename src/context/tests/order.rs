@@ -140,3 +140,76 @@ impl Point {
         is_refused && self.model.is_full_with(call.ask.id(), held)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Ask, Call, FULL, Model, UNKNOWN, explain};
+    use crate::context::tests::model::Seen;
+
+    fn turn(said: usize) -> Ask {
+        Ask::Turn { id: 0, version: None, change: None, said, is_answered: true }
+    }
+
+    fn saw(version: u64, text: &str) -> Option<Answer> {
+        Some(Ok(Seen { version, text: text.to_owned() }))
+    }
+
+    fn refused(kind: &str) -> Option<Answer> {
+        Some(Err(kind.to_owned()))
+    }
+
+    /// Whether some order explains calls, each with when it began and when it ended.
+    fn is_explained(calls: &[(Ask, u64, u64, Option<Answer>)]) -> bool {
+        let call = |(ask, began, end, answer): &(Ask, u64, u64, Option<Answer>)| Call {
+            client: 0,
+            ask: ask.clone(),
+            began: *began,
+            ended: answer.clone().map(|answer| (*end, answer)),
+        };
+        let calls: Vec<_> = calls.iter().map(call).collect();
+        !explain(&calls, &[Model::default()]).is_empty()
+    }
+
+    #[test]
+    fn turns_at_the_same_time_are_explained_in_either_order_and_in_no_other_way() {
+        let both = "user 1, assistant 1, user 2";
+        assert!(is_explained(&[(turn(1), 1, 3, saw(1, "user 1")), (turn(2), 2, 4, saw(2, both))]));
+        assert!(is_explained(&[(turn(2), 1, 3, saw(2, both)), (turn(1), 2, 4, saw(1, "user 1"))]));
+        let lost = [(turn(1), 1, 3, saw(1, "user 1")), (turn(2), 2, 4, saw(1, "user 2"))];
+        assert!(!is_explained(&lost), "one of them overwrote the other");
+        let early = [(turn(2), 1, 2, saw(2, both)), (turn(1), 3, 4, saw(1, "user 1"))];
+        assert!(!is_explained(&early), "it saw what came later");
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_there_and_what_was_cut_off_may_be() {
+        let show = Ask::Show { id: 0 };
+        let there = || saw(1, "user 1, assistant 1; n = None");
+        let gone = || refused("ContextNotFound");
+        for unknown in [None, refused(UNKNOWN)] {
+            assert!(is_explained(&[
+                (turn(1), 1, 2, unknown.clone()),
+                (show.clone(), 3, 4, there())
+            ]));
+            assert!(is_explained(&[
+                (turn(1), 1, 2, unknown.clone()),
+                (show.clone(), 3, 4, gone())
+            ]));
+            let half = saw(1, "user 1; n = None");
+            assert!(!is_explained(&[(turn(1), 1, 2, unknown), (show.clone(), 3, 4, half)]));
+        }
+        assert!(!is_explained(&[(turn(1), 1, 2, saw(1, "user 1")), (show, 3, 4, gone())]));
+    }
+
+    #[test]
+    fn a_refusal_needs_a_moment_at_which_it_was_right() {
+        let show = Ask::Show { id: 0 };
+        let gone = refused("ContextNotFound");
+        assert!(is_explained(&[
+            (turn(1), 1, 3, saw(1, "user 1")),
+            (show.clone(), 2, 4, gone.clone())
+        ]));
+        assert!(!is_explained(&[(turn(1), 1, 2, saw(1, "user 1")), (show, 3, 4, gone)]));
+        assert!(!is_explained(&[(turn(1), 1, 2, refused(FULL))]));
+    }
+}

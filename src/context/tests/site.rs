@@ -19,7 +19,7 @@ const LINES: usize = 4;
 /// What every key in Valkey begins with.
 const PREFIX: &str = "model";
 
-/// Sets in what has a time to live at the server free, as the server would.
+/// What has expired is gone: the server's own clock says so too.
 const EXPIRE: &str = "for _, key in ipairs(redis.call('KEYS', '*:log')) do \
     if tonumber(redis.call('HGET', key, 'expires')) <= tonumber(ARGV[1]) then \
     redis.call('DEL', key) end end";
@@ -180,6 +180,8 @@ impl Site for InValkey {
 
     async fn restart(&mut self, now: i64) {
         self.there.end();
+        // What the process had not given back yet as it ended runs out.
+        self.server.eval(EXPIRE_LEASES, 0).await;
         (self.here, self.there) = Self::gateways_at(&self.server, now).await;
     }
 
