@@ -9,17 +9,17 @@ const CLIENTS: usize = 4;
 
 #[test]
 fn memory_agrees_with_the_model() {
-    agree::<InMemory>(64, alone());
+    agree::<InMemory>(40, alone());
 }
 
 #[test]
 fn the_embedded_store_agrees_with_the_model() {
-    agree::<OnDisk>(16, alone());
+    agree::<OnDisk>(12, alone());
 }
 
 #[test]
 fn valkey_agrees_with_the_model() {
-    agree::<InValkey>(16, alone());
+    agree::<InValkey>(10, alone());
 }
 
 #[test]
@@ -29,10 +29,10 @@ fn memory_agrees_with_the_model_for_a_crowd() {
 
 #[test]
 fn the_embedded_store_agrees_with_the_model_for_a_crowd() {
-    agree::<OnDisk>(16, crowd(CLIENTS));
+    agree::<OnDisk>(24, crowd(CLIENTS));
 }
 
 #[test]
 fn valkey_agrees_with_the_model_for_a_crowd() {
-    agree::<InValkey>(16, crowd(CLIENTS));
+    agree::<InValkey>(12, crowd(CLIENTS));
 }
