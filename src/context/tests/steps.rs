@@ -95,7 +95,7 @@ pub fn alone() -> impl Strategy<Value = Vec<Round>> {
 pub fn crowd(clients: usize) -> impl Strategy<Value = Vec<Round>> {
     let steps = prop::collection::vec(prop::collection::vec(step(), 1..6), clients);
     let round = (steps, event(2)).prop_map(|(clients, event)| Round { clients, event });
-    prop::collection::vec(round, 1..6)
+    prop::collection::vec(round, 2..8)
 }
 
 fn step() -> BoxedStrategy<Step> {
@@ -132,16 +132,16 @@ fn step() -> BoxedStrategy<Step> {
     prop_oneof![8 => turn, 2 => patch, 2 => rollback, 2 => fork, 1 => delete, 1 => show].boxed()
 }
 
-/// What happens, and nothing in so many cases to two in which a process is killed.
+/// What happens, and nothing in so many cases to two of each kind.
 fn event(calm: u32) -> BoxedStrategy<Event> {
-    let pass = (1_u64..70, any::<bool>())
+    let pass = (10_u64..80, any::<bool>())
         .prop_map(|(minutes, is_noticed)| Event::Pass { minutes, is_noticed });
     let crash = (0_usize..8, any::<bool>())
         .prop_map(|(answered, is_server)| Event::Crash { answered, is_server });
     prop_oneof![
         calm => Just(Event::Nothing),
-        1 => pass,
-        1 => (1000_usize..7000).prop_map(|left| Event::Press { left }),
+        2 => pass,
+        2 => (200_usize..3000).prop_map(|left| Event::Press { left }),
         1 => Just(Event::Restart),
         2 => crash,
     ]
