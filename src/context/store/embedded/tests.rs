@@ -79,3 +79,27 @@ async fn a_successor_waits_for_the_last_turn() {
     drop(lease);
     assert!(matches!(old.read(&key, 1000).await, Err(Failure::Unavailable(_))));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_while_versions_are_folded_sees_each_version_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = std::sync::Arc::new(Embedded::open(directory.path(), SYNC).unwrap());
+    let keep = Keep { versions_max: 4, ..KEEP };
+    store.append(&key("t", "a"), entry(1, 1000), &keep).await.unwrap();
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for version in 2..=400 {
+                store.append(&key("t", "a"), entry(version, 1000), &keep).await.unwrap();
+            }
+        }
+    });
+    let mut last = 1;
+    while !writing.is_finished() {
+        let log = store.read(&key("t", "a"), 1000).await.unwrap().expect("it is there");
+        assert!(log.version().0 >= last, "{last} was there");
+        last = log.version().0;
+        assert_eq!(log.latest().messages.len() as u64, last);
+    }
+    writing.await.unwrap();
+}

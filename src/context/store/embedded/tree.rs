@@ -15,7 +15,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
+};
 use log::error;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -103,11 +105,13 @@ impl Tree {
         Ok(Self { db, heads, entries, expiry, ledger, written, _lock: lock })
     }
 
-    /// A context's log.
+    /// A context's log: by a snapshot, for a batch that is being written can be seen in part without.
     pub fn read(&self, key: &Key, now: i64) -> Result<Option<Log>, Failure> {
-        let name = name(key);
-        match self.head(&name)?.filter(|head| head.expires > now) {
-            Some(head) => self.log(&name, head),
+        let (name, snapshot) = (name(key), self.db.snapshot());
+        let head = snapshot.get(&self.heads, &name).map_err(failed)?;
+        let head = head.map(|value| decode::<Head>(&value)).transpose()?;
+        match head.filter(|head| head.expires > now) {
+            Some(head) => self.log(&snapshot, &name, head),
             None => Ok(None),
         }
     }
@@ -183,9 +187,9 @@ impl Tree {
         self.heads.get(name).map_err(failed)?.map(|value| decode(&value)).transpose()
     }
 
-    fn log(&self, name: &[u8], head: Head) -> Result<Option<Log>, Failure> {
+    fn log(&self, at: &Snapshot, name: &[u8], head: Head) -> Result<Option<Log>, Failure> {
         let mut entries = Vec::with_capacity(head.entries);
-        for item in self.entries.prefix(name) {
+        for item in at.prefix(&self.entries, name) {
             entries.push(decode(&item.value().map_err(failed)?)?);
         }
         Ok(Log::new(head.created, head.expires, entries))
@@ -255,7 +259,7 @@ impl Tree {
         if !Log::is_due(old.entries + 1, keep.versions_max) {
             return Ok(None);
         }
-        let Some(mut log) = self.log(name, old)? else { return Ok(None) };
+        let Some(mut log) = self.log(&self.db.snapshot(), name, old)? else { return Ok(None) };
         log.push(entry.clone());
         let is_folded = log.compact(keep.versions_max).is_some();
         Ok(is_folded.then_some(log))
