@@ -116,7 +116,10 @@ impl Contexts {
         let started = Instant::now();
         let kept = self.store.append(key, entry, keep).await;
         self.metrics.contexts.store(StoreCall::Append, started.elapsed());
-        kept.map_err(|failure| error(key, failure))?;
+        kept.map_err(|failure| match failure {
+            Failure::Unavailable(why) => unknown(key, why),
+            failure => error(key, failure),
+        })?;
         self.metrics.contexts.version();
         self.take_stock();
         Ok(())
@@ -198,6 +201,16 @@ fn conflict(key: &Key, current: Version, expected: Version) -> Error {
 fn not_found(key: &Key) -> Error {
     Error::new(Kind::ContextNotFound, format!("There is no context `{}`.", key.id))
         .param("context.id")
+}
+
+/// The store went away while a version was with it.
+fn unknown(key: &Key, why: String) -> Error {
+    let text = format!(
+        "The context `{}` could not be kept for certain: the store went away. Read its version \
+         before you send this again.",
+        key.id
+    );
+    Error::new(Kind::ContextStore, text).because(why).retry_after(RETRY_AFTER)
 }
 
 fn error(key: &Key, failure: Failure) -> Error {

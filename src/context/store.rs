@@ -91,8 +91,9 @@ pub trait Store: Send + Sync {
     async fn append(&self, key: &Key, entry: Entry, keep: &Keep) -> Result<(), Failure>;
 
     /// Whether the tenant has room for a version behind this one (0: for a further context), so that
-    /// a turn need not be paid for in vain. What [`Self::append`] says is what counts.
-    async fn room(&self, key: &Key, base: Version, keep: &Keep) -> Result<(), Failure>;
+    /// a turn need not be paid for in vain. What has expired takes none. What [`Self::append`] says is
+    /// what counts.
+    async fn room(&self, key: &Key, base: Version, now: i64, keep: &Keep) -> Result<(), Failure>;
 
     /// Removes a context; false where there was none.
     async fn remove(&self, key: &Key) -> Result<bool, Failure>;

@@ -104,7 +104,7 @@ impl Contexts {
         let messages = [stored, coming.messages.iter().collect()].concat();
         if lease.is_some() {
             check_room(&key, log.as_deref(), messages.len(), rules)?;
-            let room = self.store.room(&key, base, &keep).await;
+            let room = self.store.room(&key, base, now(), &keep).await;
             room.map_err(|failure| error(&key, failure))?;
         }
         let fitting = Fitting {

@@ -95,9 +95,13 @@ impl Store for Embedded {
         self.with_tree(move |tree| tree.append(&key, &entry, &keep)).await
     }
 
-    async fn room(&self, key: &Key, base: Version, keep: &Keep) -> Result<(), Failure> {
+    async fn room(&self, key: &Key, base: Version, now: i64, keep: &Keep) -> Result<(), Failure> {
         let tree = self.door.state().tree.clone();
-        tree.map_or(Ok(()), |tree| tree.room(key, base, keep))
+        if tree.is_none_or(|tree| tree.has_room(key, base, keep)) {
+            return Ok(());
+        }
+        let (key, keep) = (key.clone(), *keep);
+        self.with_tree(move |tree| tree.make_room(&key, base, now, &keep)).await
     }
 
     async fn remove(&self, key: &Key) -> Result<bool, Failure> {

@@ -74,9 +74,10 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn room(&self, key: &Key, base: Version, keep: &Keep) -> Result<(), Failure> {
-        let is_new = base == Version(0);
-        self.held().shares.admit(&key.tenant, is_new, 0, keep).map_err(Failure::Full)
+    async fn room(&self, key: &Key, base: Version, now: i64, keep: &Keep) -> Result<(), Failure> {
+        let (mut held, is_new) = (self.held(), base == Version(0));
+        held.clear_expired(now);
+        held.shares.admit(&key.tenant, is_new, 0, keep).map_err(Failure::Full)
     }
 
     async fn remove(&self, key: &Key) -> Result<bool, Failure> {

@@ -107,7 +107,26 @@ async fn limits_are_refused(store: &dyn Store, now: i64) {
     store.append(&key("limits", "c"), entry(1, now), &few).await.unwrap();
 }
 
+/// What has expired takes no room, and its name is free.
+pub async fn what_expired_is_out_of_the_way(store: &dyn Store, now: i64) {
+    let few = Keep { tenant_contexts_max: 1, ..KEEP };
+    let [old, new] = ["old", "new"].map(|id| key("expiry", id));
+    let later = KEEP.expires(now);
+    store.append(&old, entry(1, now), &few).await.unwrap();
+    store.append(&old, entry(2, now), &few).await.unwrap();
+    let refused = Err(Failure::Full(Limit::TenantContexts(1)));
+    assert_eq!(store.room(&new, Version(0), later - 1, &few).await, refused);
+    assert_eq!(store.room(&new, Version(0), later, &few).await, Ok(()));
+    // Whatever clock the store itself goes by.
+    assert_eq!(store.append(&old, entry(3, later), &few).await, Err(Failure::Conflict(None)));
+    store.append(&old, entry(1, later), &few).await.unwrap();
+    let log = store.read(&old, later).await.unwrap().unwrap();
+    assert_eq!((log.created, log.entries().len()), (later, 1), "nothing is left of what expired");
+}
+
 #[tokio::test]
 async fn memory() {
-    suite(&super::memory::Memory::new(1 << 24), 1000).await;
+    let store = super::memory::Memory::new(1 << 24);
+    suite(&store, 1000).await;
+    what_expired_is_out_of_the_way(&store, 1000).await;
 }

@@ -24,6 +24,9 @@ static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("val
 static ACCOUNT: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("valkey/account.lua")));
 
+/// Contexts of a tenant's account that are looked for before anything is refused.
+const AUDITED_MAX: usize = 16;
+
 /// A store in Valkey.
 pub struct Valkey {
     server: valkey::Valkey,
@@ -69,11 +72,15 @@ impl Valkey {
             .map(|part| format!("{}:{{{}:{tenant}}}:{part}", self.server.prefix(), tenant.len()))
     }
 
-    async fn head(&self, key: &Key) -> Result<Head, Failure> {
-        let fields = ["version", "created", "bytes", "entries"];
-        type Fields = (Option<u64>, Option<i64>, Option<usize>, Option<usize>);
-        let (version, created, bytes, entries): Fields =
+    /// What there is; nothing where it has expired, though the server's clock may not say so yet.
+    async fn head(&self, key: &Key, now: i64) -> Result<Head, Failure> {
+        let fields = ["expires", "version", "created", "bytes", "entries"];
+        type Fields = (Option<i64>, Option<u64>, Option<i64>, Option<usize>, Option<usize>);
+        let (expires, version, created, bytes, entries): Fields =
             self.connection()?.hmget(self.log_key(key), &fields).await.map_err(failed)?;
+        if expires.is_none_or(|expires| expires <= now) {
+            return Ok(Head::default());
+        }
         Ok(Head {
             version: Version(version.unwrap_or_default()),
             created,
@@ -82,7 +89,45 @@ impl Valkey {
         })
     }
 
-    /// Notes a context in its tenant's account, or asks whether it could be (`expires` is `None`).
+    /// Notes a context in its tenant's account, or asks whether it could be (`expires` is `None`); does
+    /// so again where the account was wrong.
+    async fn admit(
+        &self,
+        key: &Key,
+        (now, expires): (i64, Option<i64>),
+        bytes: i64,
+        keep: &Keep,
+    ) -> Result<(), Failure> {
+        let admitted = self.account(key, (now, expires), bytes, keep).await;
+        if matches!(admitted, Err(Failure::Full(_))) && self.audit(&key.tenant, now).await? {
+            return self.account(key, (now, expires), bytes, keep).await;
+        }
+        admitted
+    }
+
+    /// Takes some of what is not there off a tenant's account, and says whether there was any. A
+    /// gateway that was killed may have noted a context that it never made, or left one that it
+    /// removed. Whoever is about to make one holds its lease.
+    async fn audit(&self, tenant: &TenantId, now: i64) -> Result<bool, Failure> {
+        let [expiry, ..] = self.account_keys(tenant);
+        let mut connection = self.connection()?;
+        let mut ask = redis::cmd("ZRANDMEMBER");
+        ask.arg(expiry).arg(AUDITED_MAX).arg("WITHSCORES");
+        let noted: Vec<(String, i64)> = ask.query_async(&mut connection).await.map_err(failed)?;
+        let mut was_wrong = false;
+        for (id, expires) in noted {
+            let key = Key { tenant: tenant.clone(), id: id.as_str().into() };
+            let names = [self.log_key(&key), self.lease_key(&key)];
+            let found: usize = connection.exists(&names).await.map_err(failed)?;
+            if found == 0 {
+                self.account(&key, (now, Some(expires)), -1, &Keep::NOTHING).await?;
+                was_wrong = true;
+            }
+        }
+        Ok(was_wrong)
+    }
+
+    /// Asks the account's script.
     async fn account(
         &self,
         key: &Key,
@@ -145,7 +190,7 @@ impl Store for Valkey {
     }
 
     async fn append(&self, key: &Key, entry: Entry, keep: &Keep) -> Result<(), Failure> {
-        let head = self.head(key).await?;
+        let head = self.head(key, entry.at).await?;
         if entry.version != head.version.next() {
             return Err(conflict(head.version));
         }
@@ -159,10 +204,10 @@ impl Store for Valkey {
             None => (bytes, head.entries + 1),
         };
         let expires = keep.expires(entry.at);
-        self.account(key, (entry.at, Some(expires)), whole(bytes), keep).await?;
+        self.admit(key, (entry.at, Some(expires)), whole(bytes), keep).await?;
         let written = folded.as_ref().and_then(|log| log.entries().last()).unwrap_or(&entry);
         let mut script = APPEND.prepare_invoke();
-        script.key(self.log_key(key)).arg(head.version.0).arg(entry.version.0);
+        script.key(self.log_key(key)).arg(entry.at).arg(head.version.0).arg(entry.version.0);
         script.arg(encode(written)?).arg(head.created.unwrap_or(entry.at));
         script.arg(expires).arg(bytes).arg(entries);
         let first = folded.as_ref().and_then(|log| log.entries().first());
@@ -175,12 +220,12 @@ impl Store for Valkey {
         }
     }
 
-    async fn room(&self, key: &Key, base: Version, keep: &Keep) -> Result<(), Failure> {
+    async fn room(&self, key: &Key, base: Version, now: i64, keep: &Keep) -> Result<(), Failure> {
         // A context that is there has its place already.
         if base > Version(0) {
             return Ok(());
         }
-        self.account(key, (crate::context::now(), None), 0, keep).await
+        self.admit(key, (now, None), 0, keep).await
     }
 
     async fn remove(&self, key: &Key) -> Result<bool, Failure> {

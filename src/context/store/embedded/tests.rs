@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Embedded;
-use crate::context::store::tests::{KEEP, entry, key, suite};
+use crate::context::store::tests::{KEEP, entry, key, suite, what_expired_is_out_of_the_way};
 use crate::context::store::{Failure, Keep, Stock, Store};
 use crate::types::Version;
 
@@ -22,6 +22,7 @@ async fn it_does_what_every_store_does() {
     assert_eq!(again.stock(), Some(stock), "what is counted anew is the same");
     let kept = again.read(&key("limits", "long"), 1_000_000).await.unwrap().unwrap();
     assert_eq!((kept.version(), kept.latest().messages.len()), (Version(2), 2));
+    what_expired_is_out_of_the_way(&again, 1_000_000).await;
 }
 
 #[tokio::test]
@@ -77,4 +78,28 @@ async fn a_successor_waits_for_the_last_turn() {
     assert_eq!(log.version(), Version(1));
     drop(lease);
     assert!(matches!(old.read(&key, 1000).await, Err(Failure::Unavailable(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_while_versions_are_folded_sees_each_version_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = std::sync::Arc::new(Embedded::open(directory.path(), SYNC).unwrap());
+    let keep = Keep { versions_max: 4, ..KEEP };
+    store.append(&key("t", "a"), entry(1, 1000), &keep).await.unwrap();
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for version in 2..=400 {
+                store.append(&key("t", "a"), entry(version, 1000), &keep).await.unwrap();
+            }
+        }
+    });
+    let mut last = 1;
+    while !writing.is_finished() {
+        let log = store.read(&key("t", "a"), 1000).await.unwrap().expect("it is there");
+        assert!(log.version().0 >= last, "{last} was there");
+        last = log.version().0;
+        assert_eq!(log.latest().messages.len() as u64, last);
+    }
+    writing.await.unwrap();
 }

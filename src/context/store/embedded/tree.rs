@@ -15,7 +15,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
+};
 use log::error;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -103,11 +105,13 @@ impl Tree {
         Ok(Self { db, heads, entries, expiry, ledger, written, _lock: lock })
     }
 
-    /// A context's log.
+    /// A context's log: by a snapshot, for a batch that is being written can be seen in part without.
     pub fn read(&self, key: &Key, now: i64) -> Result<Option<Log>, Failure> {
-        let name = name(key);
-        match self.head(&name)?.filter(|head| head.expires > now) {
-            Some(head) => self.log(&name, head),
+        let (name, snapshot) = (name(key), self.db.snapshot());
+        let head = snapshot.get(&self.heads, &name).map_err(failed)?;
+        let head = head.map(|value| decode::<Head>(&value)).transpose()?;
+        match head.filter(|head| head.expires > now) {
+            Some(head) => self.log(&snapshot, &name, head),
             None => Ok(None),
         }
     }
@@ -130,7 +134,8 @@ impl Tree {
         if before + more > keep.context_bytes_max {
             return Err(Failure::Full(Limit::ContextBytes(keep.context_bytes_max)));
         }
-        ledger.shares.admit(&key.tenant, old.is_none(), more, keep).map_err(Failure::Full)?;
+        let is_new = old.is_none();
+        self.admit(&mut ledger, entry.at, |shares| shares.admit(&key.tenant, is_new, more, keep))?;
         let head = self.write(&name, old, entry, keep)?;
         if old.is_some() {
             ledger.remove(&key.tenant, before);
@@ -141,10 +146,21 @@ impl Tree {
         Ok(())
     }
 
-    /// Whether the tenant has room for a version behind this one.
-    pub fn room(&self, key: &Key, base: Version, keep: &Keep) -> Result<(), Failure> {
+    /// Whether the tenant has room for a version behind this one, beside all that has expired.
+    pub fn has_room(&self, key: &Key, base: Version, keep: &Keep) -> bool {
+        self.ledger().shares.admit(&key.tenant, base == Version(0), 0, keep).is_ok()
+    }
+
+    /// Makes room for a version behind this one, where what has expired takes it.
+    pub fn make_room(
+        &self,
+        key: &Key,
+        base: Version,
+        now: i64,
+        keep: &Keep,
+    ) -> Result<(), Failure> {
         let is_new = base == Version(0);
-        self.ledger().shares.admit(&key.tenant, is_new, 0, keep).map_err(Failure::Full)
+        self.admit(&mut self.ledger(), now, |shares| shares.admit(&key.tenant, is_new, 0, keep))
     }
 
     /// Removes a context; false where there was none.
@@ -171,9 +187,9 @@ impl Tree {
         self.heads.get(name).map_err(failed)?.map(|value| decode(&value)).transpose()
     }
 
-    fn log(&self, name: &[u8], head: Head) -> Result<Option<Log>, Failure> {
+    fn log(&self, at: &Snapshot, name: &[u8], head: Head) -> Result<Option<Log>, Failure> {
         let mut entries = Vec::with_capacity(head.entries);
-        for item in self.entries.prefix(name) {
+        for item in at.prefix(&self.entries, name) {
             entries.push(decode(&item.value().map_err(failed)?)?);
         }
         Ok(Log::new(head.created, head.expires, entries))
@@ -243,24 +259,40 @@ impl Tree {
         if !Log::is_due(old.entries + 1, keep.versions_max) {
             return Ok(None);
         }
-        let Some(mut log) = self.log(name, old)? else { return Ok(None) };
+        let Some(mut log) = self.log(&self.db.snapshot(), name, old)? else { return Ok(None) };
         log.push(entry.clone());
         let is_folded = log.compact(keep.versions_max).is_some();
         Ok(is_folded.then_some(log))
     }
 
-    fn clear_expired(&self, ledger: &mut Ledger, now: i64) -> Result<(), Failure> {
-        let end = expiry_name(now.saturating_add(1), &[]);
-        let due = self.expiry.range(Vec::new()..end).take(CLEARED_MAX);
-        let due: Vec<_> = due.map(|item| item.key()).collect::<Result<_, _>>().map_err(failed)?;
-        for key in due {
-            let name = key.get(size_of::<u64>()..).unwrap_or_default();
-            match self.head(name)? {
-                Some(head) if head.expires <= now => self.discard(ledger, name, head)?,
-                _ => self.expiry.remove(&*key).map_err(failed)?,
+    /// Refuses what the limits do not allow, once nothing is left that has expired.
+    fn admit(
+        &self,
+        ledger: &mut Ledger,
+        now: i64,
+        admit: impl Fn(&Shares) -> Result<(), Limit>,
+    ) -> Result<(), Failure> {
+        while let Err(limit) = admit(&ledger.shares) {
+            if self.clear_expired(ledger, now)? == 0 {
+                return Err(Failure::Full(limit));
             }
         }
         Ok(())
+    }
+
+    /// Clears some of what has expired; how many.
+    fn clear_expired(&self, ledger: &mut Ledger, now: i64) -> Result<usize, Failure> {
+        let end = expiry_name(now.saturating_add(1), &[]);
+        let due = self.expiry.range(Vec::new()..end).take(CLEARED_MAX);
+        let due: Vec<_> = due.map(|item| item.key()).collect::<Result<_, _>>().map_err(failed)?;
+        for key in &due {
+            let name = key.get(size_of::<u64>()..).unwrap_or_default();
+            match self.head(name)? {
+                Some(head) if head.expires <= now => self.discard(ledger, name, head)?,
+                _ => self.expiry.remove(&**key).map_err(failed)?,
+            }
+        }
+        Ok(due.len())
     }
 
     fn discard(&self, ledger: &mut Ledger, name: &[u8], head: Head) -> Result<(), Failure> {

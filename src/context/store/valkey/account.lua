@@ -1,7 +1,7 @@
 -- Admits a context of so many bytes to a tenant's account, or says which limit is met.
 -- KEYS: expiry by id, bytes by id, the sum of bytes. ARGV: now, id, expires, bytes, the most contexts,
--- the most bytes. With fewer bytes than none the context is taken off; without `expires` nothing is
--- noted. Returns 0, 1 where there are too many contexts, 2 where there are too many bytes.
+-- the most bytes. With fewer bytes than none the context is taken off, if it is noted with `expires` where that
+-- is given; otherwise, without `expires` nothing is noted. Returns 0, 1 where there are too many contexts, 2 where there are too many bytes.
 local expiry, sizes, sum = KEYS[1], KEYS[2], KEYS[3]
 local function off(id)
   redis.call('ZREM', expiry, id)
@@ -16,7 +16,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', ARGV[1], 'LIMIT'
 end
 local id, bytes = ARGV[2], tonumber(ARGV[4])
 if bytes < 0 then
-  off(id)
+  if ARGV[3] == '' or redis.call('ZSCORE', expiry, id) == ARGV[3] then
+    off(id)
+  end
   return 0
 end
 local before = tonumber(redis.call('HGET', sizes, id) or '-1')

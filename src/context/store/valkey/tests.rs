@@ -1,10 +1,13 @@
 //! The store in Valkey: what every store does, with a server of the test's own.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use redis::Script;
+
 use super::Valkey;
-use crate::context::store::tests::{KEEP, entry, key, suite};
+use crate::context::store::tests::{KEEP, entry, key, suite, what_expired_is_out_of_the_way};
 use crate::context::store::{Failure, Keep, Limit, Store};
 use crate::types::Version;
 use crate::valkey::Settings;
@@ -13,30 +16,52 @@ use crate::valkey::Settings;
 pub struct Server {
     child: Child,
     directory: tempfile::TempDir,
+    /// Whether what it acknowledged survives it.
+    is_durable: bool,
 }
 
 impl Server {
-    /// Starts a server.
+    /// Starts a server that keeps nothing on disk.
     pub fn start() -> Self {
+        Self::run(false)
+    }
+
+    /// Starts a server that has on disk what it acknowledges.
+    pub fn durable() -> Self {
+        Self::run(true)
+    }
+
+    fn run(is_durable: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let child = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--unixsocket", "socket"])
-            .current_dir(directory.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("redis-server: {error}: run `make setup-tests`"));
-        Self { child, directory }
+        Self { child: spawn(directory.path(), is_durable), directory, is_durable }
+    }
+
+    /// Kills it in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        // SIGKILL, by its id; it may have left before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(self.socket());
+    }
+
+    /// Whether it was killed.
+    pub fn is_killed(&self) -> bool {
+        !self.socket().exists()
+    }
+
+    /// Starts it again, with what is on disk.
+    pub fn revive(&mut self) {
+        self.child = spawn(self.directory.path(), self.is_durable);
+    }
+
+    /// Where it is reached.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
     }
 
     /// A store there, under a prefix.
     pub fn store(&self, prefix: &str) -> Valkey {
-        let socket = self.directory.path().join("socket");
-        let settings = Settings {
-            url: format!("redis+unix://{}", socket.display()).into(),
-            prefix: prefix.into(),
-            timeout: Duration::from_secs(10),
-        };
-        Valkey::new(settings, Duration::from_secs(60)).unwrap()
+        store_at(&self.socket(), prefix)
     }
 
     /// Returns once it can be reached.
@@ -46,12 +71,39 @@ impl Server {
             tokio::task::yield_now().await;
         }
     }
+
+    /// Runs a script there.
+    pub async fn eval(&self, script: &str, argument: i64) {
+        let mut connection = self.store("eval").connection().unwrap();
+        let script = Script::new(script);
+        script.arg(argument).invoke_async::<()>(&mut connection).await.unwrap();
+    }
+}
+
+/// A store at a server's socket, under a prefix.
+pub fn store_at(socket: &Path, prefix: &str) -> Valkey {
+    let settings = Settings {
+        url: format!("redis+unix://{}", socket.display()).into(),
+        prefix: prefix.into(),
+        timeout: Duration::from_secs(10),
+    };
+    Valkey::new(settings, Duration::from_secs(60)).unwrap()
+}
+
+fn spawn(directory: &Path, is_durable: bool) -> Child {
+    let kept = if is_durable { "yes" } else { "no" };
+    Command::new("redis-server")
+        .args(["--port", "0", "--save", "", "--unixsocket", "socket"])
+        .args(["--appendonly", kept, "--appendfsync", "always"])
+        .current_dir(directory)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("redis-server: {error}: run `make setup-tests`"))
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
@@ -62,6 +114,7 @@ async fn it_does_what_every_store_does() {
     let store = server.store("suite");
     let now = crate::context::now();
     suite(&store, now).await;
+    what_expired_is_out_of_the_way(&store, now).await;
     let keep = Keep { versions_max: 1, ..KEEP };
     for version in 1..=9 {
         store.append(&key("one", "a"), entry(version, now), &keep).await.unwrap();
@@ -80,6 +133,23 @@ async fn it_does_what_every_store_does() {
     assert_eq!(refused, Err(Failure::Full(Limit::TenantBytes(bytes + 1))));
     store.remove(&key("little", "a")).await.unwrap();
     store.append(&key("little", "b"), entry(1, now), &little).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_killed_gateway_noted_and_did_not_make_takes_no_room() {
+    let server = Server::start();
+    server.ready().await;
+    let (store, now) = (server.store("audit"), crate::context::now());
+    let few = Keep { tenant_contexts_max: 1, ..KEEP };
+    let [lost, next] = ["lost", "next"].map(|id| key("t", id));
+    let lease = store.lease(&lost, Duration::ZERO).await.unwrap();
+    store.account(&lost, (now, Some(KEEP.expires(now))), 100, &few).await.unwrap();
+    let refused = Err(Failure::Full(Limit::TenantContexts(1)));
+    assert_eq!(store.room(&next, Version(0), now, &few).await, refused, "it may be made yet");
+    std::mem::forget(lease);
+    server.eval("redis.call('DEL', unpack(redis.call('KEYS', '*:lease')))", 0).await;
+    store.append(&next, entry(1, now), &few).await.unwrap();
+    assert_eq!(store.room(&lost, Version(0), now, &few).await, refused);
 }
 
 #[tokio::test]
