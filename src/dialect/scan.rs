@@ -235,7 +235,8 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), Fault> {
+    /// Passes over a number.
+    pub fn number(&mut self) -> Result<(), Fault> {
         self.eat(b'-');
         if !self.eat(b'0') {
             self.digits()?;
@@ -261,7 +262,8 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+    /// Passes over these bytes.
+    pub fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
         if !self.rest().starts_with(word) {
             return Err(self.fault("expected a value"));
         }
