@@ -262,8 +262,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Passes over these bytes.
-    pub fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
         if !self.rest().starts_with(word) {
             return Err(self.fault("expected a value"));
         }

@@ -66,21 +66,22 @@ impl Mould {
     /// The delta that these data are, if they are the last event with another text.
     pub fn fits<'a>(&self, data: &'a [u8]) -> Option<Event<'a>> {
         let (choice, block) = self.place?;
-        let mut cursor = Cursor::new(data, 0);
-        let (mut from, mut text) = (0, None);
+        let (mut rest, mut from, mut text) = (data, 0, None);
         for gap in &self.gaps {
-            cursor.word(self.fixed.get(from..gap.at)?).ok()?;
+            rest = rest.strip_prefix(self.fixed.get(from..gap.at)?)?;
             from = gap.at;
-            let value = cursor.at();
+            let mut cursor = Cursor::new(rest, 0);
             let escaped = pass(&mut cursor)?;
-            let value = std::str::from_utf8(data.get(value..cursor.at())?).ok()?;
+            let value;
+            (value, rest) = rest.split_at_checked(cursor.at())?;
             if gap.is_text {
                 text = Some(decoded(value, escaped)?);
+            } else if !value.is_ascii() {
+                return None;
             }
         }
-        cursor.word(self.fixed.get(from..)?).ok()?;
-        let delta = Delta::Text(text.filter(|text| !text.is_empty())?);
-        (cursor.at() == data.len()).then_some(Event::Delta { choice, block, delta })
+        let delta = Delta::Text(text?);
+        (rest == self.fixed.get(from..)?).then_some(Event::Delta { choice, block, delta })
     }
 
     /// Takes the form of an event that was read, or loses its own.
@@ -148,12 +149,13 @@ fn pass(cursor: &mut Cursor<'_>) -> Option<bool> {
     }
 }
 
-/// What a JSON string says.
-fn decoded(json: &str, escaped: bool) -> Option<Text<'_>> {
+/// What a JSON string says, if it says anything.
+fn decoded(json: &[u8], escaped: bool) -> Option<Text<'_>> {
     if escaped {
-        return serde_json::from_str(json).ok();
+        return serde_json::from_slice(json).ok();
     }
-    json.strip_prefix('"')?.strip_suffix('"').map(Text::from)
+    let inside = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    std::str::from_utf8(inside).ok().filter(|text| !text.is_empty()).map(Text::from)
 }
 
 #[cfg(test)]
