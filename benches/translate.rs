@@ -49,12 +49,15 @@ fn chat_stream() -> Vec<Bytes> {
     chunks
 }
 
-/// The same as Bedrock sends it, with its padding and without its frames.
+/// The same as Bedrock sends it, with its padding of changing length and without its frames.
 fn bedrock_stream() -> Vec<Bytes> {
     let event = |event: &str| Bytes::from(format!("data: {{{event}}}\n\n"));
-    let text = r#""contentBlockDelta":{"contentBlockIndex":0,"delta":{"text":" word"},"p":"abcd"}"#;
     let mut chunks = vec![event(r#""messageStart":{"role":"assistant","p":"abcdefgh"}"#)];
-    chunks.resize(CHUNKS + 1, event(text));
+    chunks.extend((0..CHUNKS).map(|place| {
+        let padding = "abcdefghijklmnop".get(..place % 16).unwrap_or_default();
+        let delta = r#""contentBlockIndex":0,"delta":{"text":" word"}"#;
+        event(&format!(r#""contentBlockDelta":{{{delta},"p":"{padding}"}}"#))
+    }));
     chunks.push(event(r#""contentBlockStop":{"contentBlockIndex":0,"p":"ab"}"#));
     chunks.push(event(r#""messageStop":{"stopReason":"end_turn"}"#));
     chunks.push(event(r#""metadata":{"usage":{"inputTokens":20,"outputTokens":200}}"#));
@@ -74,7 +77,8 @@ fn stream(dialect: Dialect) -> Vec<Bytes> {
 }
 
 fn translated(chunk: &[u8], scanner: &mut Scanner, translator: &mut StreamTranslator) -> Bytes {
-    let mut out = Vec::new();
+    // As much room as the gateway takes for it.
+    let mut out = Vec::with_capacity(chunk.len() * 2);
     scanner.feed(chunk, |event| {
         if let Event::Message { data, .. } = event {
             translator.event(&data, &mut out);

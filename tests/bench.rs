@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::Version;
-use support::answer::{close, hang, natural_events, ok, sse, status};
+use support::answer::{close, hang, natural_events, ok, pieces, sse, status};
 use support::port::Port;
 use support::tls::Authority;
 use support::tools::{self, Server};
@@ -149,6 +149,42 @@ async fn the_mock_is_understood() {
     assert_eq!(figures["first_token_us"]["count"], 5);
     let whole = bench(&mock.url(), &["--requests", "5", "-c", "1"]).await.through();
     assert_eq!(whole["first_token_us"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_whole_where_its_dialect_says_so() {
+    let model = upstream().await;
+    let check = async |path: &str, last: &str, expected: &str| {
+        let long = "x".repeat(5000);
+        let stream = format!("data: {{\"text\":\"{long}\"}}\n\n{}", last.replace("LONG", &long));
+        model.then(pieces("text/event-stream", [stream.into_bytes()]));
+        let figures = bench(&url(&model), &["--stream", "--path", path, "--requests", "1"]).await;
+        let figures = figures.through();
+        let error = figures["first_error"].as_str().unwrap_or_default();
+        let right = if expected.is_empty() { error.is_empty() } else { error.contains(expected) };
+        assert!(right, "{path} {last}: {error}");
+    };
+    let (chat, messages) = ("/v1/chat/completions", "/v1/messages");
+    check(chat, "data: [DONE]\n\n", "").await;
+    check(chat, "", "ended without `[DONE]`").await;
+    check(messages, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n", "").await;
+    check(messages, "event: error\ndata: {\"type\":\"error\"}\n\n", "without `message_stop`").await;
+    let responses = async |name: &str, expected: &str| {
+        let event =
+            format!("data: {{\"type\":\"{name}\",\"response\":{{\"output\":\"LONG\"}}}}\n\n");
+        check("/v1/responses", &event, expected).await;
+        check("/v1/responses", &format!("event: {name}\n{event}"), expected).await;
+    };
+    responses("response.completed", "").await;
+    responses("response.incomplete", "").await;
+    responses("response.failed", "ended with `response.failed`").await;
+    responses("response.output_item.done", "ended without `response.completed` or").await;
+    let gemini = "/v1beta/models/demo:streamGenerateContent";
+    let last = "{\"candidates\":[{\"finishReason\":\"STOP\"}]}";
+    check(&format!("{gemini}?alt=sse"), &format!("data: {last}\r\n\r\n"), "").await;
+    check(&format!("{gemini}?alt=sse"), "", "ended without `\"finishReason\"`").await;
+    check(gemini, &format!(",\n{last}]\n"), "").await;
+    check(gemini, "]", "ended without `\"finishReason\"`").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,8 +8,8 @@ use memchr::memmem;
 /// Members that hold text of an answer, in the APIs there are; an empty text does not count.
 const TEXTS: [&[u8]; 4] = [b"\"content\":\"", b"\"text\":\"", b"\"delta\":\"", b"\"arguments\":\""];
 
-/// How much of a stream's end is kept to look for its last event, in bytes.
-const TAIL_BYTES: usize = 1024;
+/// How much of a stream's end, and of its last event's beginning, is kept to look for what ends it, in bytes.
+const KEPT_BYTES: usize = 1024;
 
 /// The arrivals of one stream.
 pub(super) struct Arrivals {
@@ -20,6 +20,10 @@ pub(super) struct Arrivals {
     /// The event with the first text has not ended yet.
     in_first: bool,
     tail: Vec<u8>,
+    /// How the event under way begins, or the last one where none is.
+    head: Vec<u8>,
+    /// No event is under way.
+    between: bool,
 }
 
 /// Events that arrived together, and the time since those before.
@@ -47,6 +51,8 @@ impl Arrivals {
             line: Line::Empty,
             in_first: true,
             tail: Vec::new(),
+            head: Vec::new(),
+            between: true,
         }
     }
 
@@ -73,7 +79,7 @@ impl Arrivals {
             self.gaps.push(Gap { waited: now - self.last, events });
             self.last = now;
         }
-        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
+        self.tail.drain(..self.tail.len().saturating_sub(KEPT_BYTES));
     }
 
     /// When the first text arrived; `None` where there was none.
@@ -86,21 +92,36 @@ impl Arrivals {
         &self.gaps
     }
 
-    /// Whether the stream's end holds this text.
+    /// Whether the stream's end, or the beginning of its last event, holds this text: an event that repeats the
+    /// whole answer says first what it is.
     pub(super) fn ended_with(&self, mark: &str) -> bool {
-        memmem::find(&self.tail, mark.as_bytes()).is_some()
+        [&self.tail, &self.head].iter().any(|kept| memmem::find(kept, mark.as_bytes()).is_some())
     }
 
     /// How many events end in these bytes.
     fn ends(&mut self, bytes: &[u8]) -> u64 {
         let (mut events, mut start) = (0, 0);
         for end in memchr::memchr_iter(b'\n', bytes) {
-            self.line = self.line.with(bytes.get(start..end).unwrap_or_default());
-            events += u64::from(self.line != Line::Full);
+            self.read(bytes.get(start..end).unwrap_or_default());
+            self.between = self.line != Line::Full;
+            events += u64::from(self.between);
             (self.line, start) = (Line::Empty, end + 1);
         }
-        self.line = self.line.with(bytes.get(start..).unwrap_or_default());
+        self.read(bytes.get(start..).unwrap_or_default());
         events
+    }
+
+    /// A piece of a line.
+    fn read(&mut self, piece: &[u8]) {
+        self.line = self.line.with(piece);
+        if self.line != Line::Full {
+            return;
+        }
+        if std::mem::take(&mut self.between) {
+            self.head.clear();
+        }
+        let room = KEPT_BYTES - self.head.len();
+        self.head.extend_from_slice(piece.get(..room).unwrap_or(piece));
     }
 }
 
@@ -179,5 +200,18 @@ mod tests {
         let long = delta(&"x".repeat(5000));
         assert!(!arrivals(&[&long, "data: [DO"]).0.ended_with("[DONE]"));
         assert!(arrivals(&[&long, "data: [DO", "NE]\n\n"]).0.ended_with("[DONE]"));
+    }
+
+    #[test]
+    fn a_last_event_of_any_length_is_known_by_its_beginning() {
+        let long = "x".repeat(5000);
+        let last = |name: &str| format!("event: {name}\r\ndata: {{\"text\":\"{long}\"}}\r\n\r\n");
+        let (done, answer) = (last("part.done"), last("answer.done"));
+        for split in [1, 8, 20, 30, 3000] {
+            let (left, right) = answer.split_at(split);
+            let (arrivals, _) = arrivals(&[&done, left, right]);
+            assert!(arrivals.ended_with("answer.done"), "split at {split}");
+            assert!(!arrivals.ended_with("part.done"), "split at {split}");
+        }
     }
 }

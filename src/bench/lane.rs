@@ -166,24 +166,30 @@ async fn read(mut body: Incoming, work: &Work) -> Result<Answer, Failure> {
             arrivals.see(data, Instant::now());
         }
     }
-    let mark = last_event(&work.path);
-    match (&arrivals, mark) {
-        (Some(arrivals), Some(mark)) if !arrivals.ended_with(mark) => {
-            Err(broken(format!("the stream ended without `{mark}`")))
-        }
-        _ => Ok(Answer { body_bytes, arrivals }),
+    if let Some(arrivals) = &arrivals {
+        check_end(arrivals, &work.path).map_err(broken)?;
     }
+    Ok(Answer { body_bytes, arrivals })
 }
 
-/// What the end of a whole stream holds, where the API of this path says so.
-fn last_event(path: &str) -> Option<&'static str> {
+/// Whether a stream came to its end, as far as the API of this path says what ends it.
+fn check_end(arrivals: &Arrivals, path: &str) -> Result<(), String> {
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    match path.rsplit('/').next() {
-        Some("completions") => Some("[DONE]"),
-        Some("messages") => Some("message_stop"),
-        Some("responses") => Some("response.completed"),
-        _ => None,
+    let ends: &[&str] = match path.rsplit(['/', ':']).next() {
+        Some("completions") => &["[DONE]"],
+        Some("messages") => &["message_stop"],
+        Some("responses") => &["response.completed", "response.incomplete"],
+        // There is no last event here, as events or as an array: the last piece says why it is the last.
+        Some("streamGenerateContent") => &["\"finishReason\"", "\"blockReason\""],
+        _ => return Ok(()),
+    };
+    if ends.iter().any(|end| arrivals.ended_with(end)) {
+        return Ok(());
     }
+    if arrivals.ended_with("response.failed") {
+        return Err("the stream ended with `response.failed`".to_owned());
+    }
+    Err(format!("the stream ended without `{}`", ends.join("` or `")))
 }
 
 /// The beginning of a body, in one line. The rest is read too, so that the connection is kept.

@@ -238,7 +238,8 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), Fault> {
+    /// Passes over a number.
+    pub fn number(&mut self) -> Result<(), Fault> {
         self.eat(b'-');
         if !self.eat(b'0') {
             self.digits()?;

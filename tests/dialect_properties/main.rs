@@ -94,8 +94,9 @@ proptest! {
     }
 }
 
-/// A delta of text in each dialect: what comes before its text and behind it, and what begins the stream.
-const FORMS: [(Dialect, &str, &str, &str); 7] = [
+/// A delta of text in each dialect: what comes before its text and behind it, and what begins the stream. `PLACE` is
+/// another number in each event.
+const FORMS: [(Dialect, &str, &str, &str); 10] = [
     (Dialect::Chat, "{}", r#"{"choices":[{"delta":{"content":"#, "}}]}"),
     (
         Dialect::Chat,
@@ -128,6 +129,19 @@ const FORMS: [(Dialect, &str, &str, &str); 7] = [
         r#"{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"text":"#,
         "}}}",
     ),
+    (Dialect::Chat, "{}", r#"{"obfuscation":"PLACE","choices":[{"delta":{"content":"#, "}}]}"),
+    (
+        Dialect::Responses,
+        r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"function_call"}}"#,
+        r#"{"type":"response.function_call_arguments.delta","sequence_number":PLACE,"delta":"#,
+        r#","output_index":0,"obfuscation":"\"PLACE"}"#,
+    ),
+    (
+        Dialect::Bedrock,
+        r#"{"messageStart":{"role":"assistant"}}"#,
+        r#"{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"text":"#,
+        r#"},"p": "aPLACE"}}"#,
+    ),
 ];
 
 /// What a client gets for a stream of these texts, whose events may have a space that comes and goes.
@@ -140,6 +154,7 @@ fn told(texts: &[Text<'_>], form: usize, to: Dialect, spaced: bool) -> String {
     for (place, text) in texts.iter().enumerate() {
         let space = if spaced && place % 2 == 0 { " " } else { "" };
         let text = serde_json::Value::from(&**text);
+        let [before, after] = [before, after].map(|part| part.replace("PLACE", &place.to_string()));
         translator.event(format!("{space}{before}{text}{after}").as_bytes(), &mut out);
     }
     translator.finish(&mut out);

@@ -65,17 +65,18 @@ pub(super) fn event(block: &[u8], lines: usize, first_of_stream: bool) -> Option
     let mark = if first_of_stream { b"\xef\xbb\xbf".as_slice() } else { b"" };
     let mut rest = block.strip_prefix(mark).unwrap_or(block);
     if lines == 1 && rest.starts_with(b"data:") {
-        // The usual event: its only line is known to hold no line end but at its end.
-        let ends = rest.iter().rev().take_while(|b| matches!(b, b'\n' | b'\r')).count();
-        let value = field(rest.split_at(rest.len() - ends).0)?.1;
-        return Some(Event::Message { name: b"", data: Cow::Borrowed(value) });
+        // The usual event.
+        let data = Cow::Borrowed(field(last_line(rest))?.1);
+        return Some(Event::Message { name: b"", data });
     }
     let mut name: &[u8] = b"";
     let mut data: Option<Cow<'_, [u8]>> = None;
+    let mut ahead = lines;
     while !rest.is_empty() {
-        let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
-        let (line, behind) = rest.split_at(end);
-        rest = behind.get(1..).unwrap_or_default();
+        let line;
+        (line, rest) =
+            if ahead == 1 { (last_line(rest), b"".as_slice()) } else { first_line(rest) };
+        ahead = ahead.saturating_sub(1);
         match field(line) {
             Some((b"data", value)) => match &mut data {
                 None => data = Some(Cow::Borrowed(value)),
@@ -90,6 +91,19 @@ pub(super) fn event(block: &[u8], lines: usize, first_of_stream: bool) -> Option
         }
     }
     data.map(|data| Event::Message { name, data })
+}
+
+/// The first line, and what comes behind its end.
+fn first_line(block: &[u8]) -> (&[u8], &[u8]) {
+    let (line, behind) = block.split_at(memchr2(b'\n', b'\r', block).unwrap_or(block.len()));
+    let end = if behind.starts_with(b"\r\n") { 2 } else { 1 };
+    (line, behind.get(end..).unwrap_or_default())
+}
+
+/// The only line of a block, with nothing but line ends behind it.
+fn last_line(block: &[u8]) -> &[u8] {
+    let ends = block.iter().rev().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+    block.split_at(block.len() - ends).0
 }
 
 /// A line's field and value; `None` for a comment or an empty line.

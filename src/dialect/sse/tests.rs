@@ -4,6 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::{any, prop};
 use proptest::{prop_assert_eq, proptest};
 
+use super::frame::{self, Framer};
 use super::{Event, Filter, Scanner};
 
 /// Events as text: name, data.
@@ -143,6 +144,16 @@ proptest! {
         let whole = scan(max, &[text.as_bytes()]);
         prop_assert_eq!(&scan(max, &pieces(text.as_bytes(), &cuts)), &whole);
         prop_assert_eq!(&scan(max, &text.as_bytes().chunks(1).collect::<Vec<_>>()), &whole);
+    }
+
+    #[test]
+    fn an_event_is_the_same_where_its_lines_are_counted(text in TEXT) {
+        let (mut framer, bytes, mut from) = (Framer::new(), text.as_bytes(), 0);
+        while let Some((end, lines)) = framer.next_end(bytes, from) {
+            let (block, first) = (&bytes[from..end], from == 0);
+            prop_assert_eq!(frame::event(block, lines, first), frame::event(block, 0, first));
+            from = end;
+        }
     }
 
     #[test]

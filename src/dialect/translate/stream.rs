@@ -93,7 +93,7 @@ impl StreamTranslator {
             Dialect::Responses => Writer::Responses(responses::stream_writer::Writer::new(reply)),
         };
         let losses = Losses::new(from);
-        let mould = Mould::default();
+        let mould = Mould::new(from);
         let (usage, under_way, state) = (None, UnderWay::default(), State::Open);
         StreamTranslator { reader, writer, mould, losses, usage, under_way, state }
     }
