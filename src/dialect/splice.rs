@@ -87,13 +87,10 @@ impl Splice {
         }
         let grown: usize = self.edits.iter().map(|edit| edit.text.len()).sum();
         let mut out = Vec::with_capacity(body.len() + grown);
-        let mut from = 0;
-        for edit in &self.edits {
-            out.extend_from_slice(body.get(from..edit.at.start).unwrap_or_default());
-            out.extend_from_slice(self.text.get(edit.text.clone()).unwrap_or_default());
-            from = edit.at.end;
+        for (unchanged, text) in self.stretches(body) {
+            out.extend_from_slice(unchanged);
+            out.extend_from_slice(text);
         }
-        out.extend_from_slice(body.get(from..).unwrap_or_default());
         Bytes::from(out)
     }
 
@@ -102,15 +99,24 @@ impl Splice {
         if body.len() < PIECE_BYTES_MIN {
             return self.apply(body).into();
         }
-        let mut joining = Joining::default();
-        let mut from = 0;
-        for edit in &self.edits {
-            joining.unchanged(body, from..edit.at.start);
-            joining.text(self.text.get(edit.text.clone()).unwrap_or_default());
-            from = edit.at.end;
+        let mut joining = Joining::new(body);
+        for (unchanged, text) in self.stretches(body) {
+            joining.unchanged(unchanged);
+            joining.text(text);
         }
-        joining.unchanged(body, from..body.len());
         joining.done()
+    }
+
+    /// The changed body, in order: a stretch that stays as it is, and the text behind it.
+    fn stretches<'s>(&'s self, body: &'s [u8]) -> impl Iterator<Item = (&'s [u8], &'s [u8])> {
+        let ends = self.edits.iter().map(|edit| (edit.at.clone(), edit.text.clone()));
+        let end = (body.len()..body.len(), 0..0);
+        let mut from = 0;
+        ends.chain([end]).map(move |(at, text)| {
+            let unchanged = body.get(from..at.start).unwrap_or_default();
+            from = at.end;
+            (unchanged, self.text.get(text).unwrap_or_default())
+        })
     }
 
     fn edit(&mut self, at: Range<usize>, text: Range<usize>) -> Result<(), Overlap> {

@@ -256,9 +256,10 @@ impl CustomSession for Held {
         false
     }
 
-    /// Has the next piece asked for; behind the last, waits until the client leaves or the attempt's deadline has passed; both are errors. Once the
-    /// client has its answer, what comes next is its next request: Pingora may still ask here while it
-    /// ends its talk with the upstream, and reading then would cost the connection.
+    /// Has the next piece asked for. Behind the last, waits until the client leaves or the attempt's
+    /// deadline has passed; both are errors. Once the client has its answer, what comes next is its next
+    /// request: Pingora may still ask here while it ends its talk with the upstream, and reading then
+    /// would cost the connection.
     async fn read_body_or_idle(&mut self, _no_body_expected: bool) -> Result<Option<Bytes>> {
         let Held { inner: Some(inner), timer, answered, slot, .. } = self else { return Ok(None) };
         let left = slot.pieces.load(Ordering::Relaxed);

@@ -23,8 +23,8 @@ const TOKENS: [(HeaderName, HeaderValue); 3] = [
 /// The lengths of the windows as OpenAI writes times, in the order of `WINDOWS`.
 const RESETS: [&str; 4] = ["1s", "1m0s", "1h0m0s", "24h0m0s"];
 
-/// Most answers have no more headers than these and so many; a map has room for a power of two, less a quarter.
-const HEADERS: usize = 12;
+/// Most answers have no more headers; a map has room for a power of two, less a quarter.
+const HEADERS_USUAL: usize = 12;
 
 /// The headers without their values: a copy of the names costs less than to hash them for each answer.
 static FRAMES: LazyLock<Frames> = LazyLock::new(|| Frames {
@@ -40,7 +40,7 @@ struct Frames {
 }
 
 fn frame(headers: &[(HeaderName, HeaderValue)]) -> HeaderMap {
-    let mut frame = HeaderMap::with_capacity(HEADERS);
+    let mut frame = HeaderMap::with_capacity(HEADERS_USUAL);
     frame.extend(headers.iter().cloned());
     frame
 }
@@ -49,7 +49,7 @@ fn frame(headers: &[(HeaderName, HeaderValue)]) -> HeaderMap {
 pub fn headers(quota: &Quota) -> HeaderMap {
     let Quota { requests, tokens } = quota;
     let mut headers = match (requests, tokens) {
-        (None, None) => return HeaderMap::with_capacity(HEADERS),
+        (None, None) => return HeaderMap::with_capacity(HEADERS_USUAL),
         (Some(_), None) => FRAMES.requests.clone(),
         (None, Some(_)) => FRAMES.tokens.clone(),
         (Some(_), Some(_)) => FRAMES.both.clone(),

@@ -1,7 +1,5 @@
 //! A body in the pieces that it is sent in: long stretches that nothing changed are not copied.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
@@ -14,8 +12,8 @@ pub(super) const PIECE_BYTES_MIN: usize = 64 << 10;
 pub struct Pieces(SmallVec<[Bytes; 1]>);
 
 /// Pieces under way.
-#[derive(Default)]
-pub(super) struct Joining {
+pub(super) struct Joining<'b> {
+    body: &'b Bytes,
     pieces: Pieces,
     /// Short stretches and new texts since the last piece.
     open: Vec<u8>,
@@ -53,15 +51,19 @@ impl Pieces {
     }
 }
 
-impl Joining {
+impl<'b> Joining<'b> {
+    /// Nothing is joined yet of what is made of a body.
+    pub fn new(body: &'b Bytes) -> Self {
+        Self { body, pieces: Pieces::default(), open: Vec::new() }
+    }
+
     /// A stretch of the body that stays as it is.
-    pub fn unchanged(&mut self, body: &Bytes, at: Range<usize>) {
-        let stretch = body.get(at).unwrap_or_default();
+    pub fn unchanged(&mut self, stretch: &[u8]) {
         if stretch.len() < PIECE_BYTES_MIN {
             self.text(stretch);
         } else {
             self.close();
-            self.pieces.0.push(body.slice_ref(stretch));
+            self.pieces.0.push(self.body.slice_ref(stretch));
         }
     }
 
