@@ -11,19 +11,34 @@ use serde::Deserialize;
 use crate::dialect::gemini::stream_writer::Framing;
 use crate::dialect::ir::Dialect;
 use crate::dialect::ir::wire::Text;
-use crate::dialect::openai::answer::UsageTap;
+use crate::dialect::openai::answer::{USAGE_BYTES_MAX, UsageTap};
 use crate::dialect::sse::{Event, Scanner};
 use crate::dialect::{anthropic, gemini};
 use crate::types::TokenUsage;
 
 static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"finishReason\""));
 static BLOCK_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"blockReason\""));
+static GEMINI_USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(GEMINI_USAGE_NAME));
+/// Without it a record counts nothing: Vertex AI sends such along in mid-stream.
+static PROMPT_TOKENS: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new("\"promptTokenCount\""));
+
+const GEMINI_USAGE_NAME: &str = "\"usageMetadata\"";
 
 /// Reads one stream.
 pub struct Watch {
-    dialect: Dialect,
+    /// None for an array, whose pieces are not told apart.
     scanner: Option<Scanner>,
+    seen: Seen,
+}
+
+/// What the events so far said.
+struct Seen {
+    dialect: Dialect,
     usage: UsageTap,
+    /// From the last usage of Gemini's events on. Each of them tells it, and only the last counts: so it
+    /// is read once, when it is asked for.
+    latest: Vec<u8>,
     end: StreamEnd,
 }
 
@@ -43,7 +58,7 @@ pub fn usage_tap(dialect: Dialect) -> UsageTap {
     match dialect {
         Dialect::Chat | Dialect::Responses | Dialect::Bedrock => UsageTap::default(),
         Dialect::Anthropic => UsageTap::new("\"usage\"", anthropic::answer::usage),
-        Dialect::Gemini => UsageTap::new("\"usageMetadata\"", gemini::answer::usage),
+        Dialect::Gemini => UsageTap::new(GEMINI_USAGE_NAME, gemini::answer::usage),
     }
 }
 
@@ -52,37 +67,31 @@ impl Watch {
     pub fn new(dialect: Dialect, framing: Framing) -> Self {
         let is_array = dialect == Dialect::Gemini && framing == Framing::Array;
         let scanner = (!is_array).then(Scanner::default);
-        Self { dialect, scanner, usage: usage_tap(dialect), end: StreamEnd::Open }
+        let usage = usage_tap(dialect);
+        Self { scanner, seen: Seen { dialect, usage, latest: Vec::new(), end: StreamEnd::Open } }
     }
 
     /// Reads the next bytes.
     pub fn feed(&mut self, chunk: &[u8]) {
-        let Self { dialect, scanner, usage, end } = self;
-        if let Some(scanner) = scanner {
-            scanner.feed(chunk, |event| read(*dialect, &event, usage, end));
-            return;
-        }
-        usage.feed(chunk);
-        // An array is complete once it is closed; what is behind an error is not told apart from it.
-        match chunk.trim_ascii_end().last() {
-            Some(b']') => *end = StreamEnd::Complete,
-            Some(_) => *end = StreamEnd::Open,
-            None => {}
+        let Self { scanner, seen } = self;
+        match scanner {
+            Some(scanner) => scanner.feed(chunk, |event| seen.read(&event)),
+            None => seen.read_array(chunk),
         }
     }
 
     /// The upstream has ended: how the stream stands.
     pub fn finish(&mut self) -> StreamEnd {
-        let Self { dialect, scanner, usage, end } = self;
+        let Self { scanner, seen } = self;
         if let Some(scanner) = scanner {
-            scanner.finish(|event| read(*dialect, &event, usage, end));
+            scanner.finish(|event| seen.read(&event));
         }
-        self.end
+        seen.end
     }
 
     /// The tokens told so far.
     pub fn usage(&self) -> Option<TokenUsage> {
-        self.usage.usage()
+        self.seen.usage()
     }
 
     /// Whether an event may be put behind what has passed: not into an array that may be cut anywhere.
@@ -91,22 +100,58 @@ impl Watch {
     }
 }
 
-fn read(dialect: Dialect, event: &Event<'_>, usage: &mut UsageTap, end: &mut StreamEnd) {
-    let Event::Message { name, data } = event else {
-        // It may have been the last one (Responses repeats the whole answer in it): nothing speaks
-        // against the stream's being complete.
-        if *end == StreamEnd::Open {
-            *end = StreamEnd::Complete;
+impl Seen {
+    fn read(&mut self, event: &Event<'_>) {
+        let Event::Message { name, data } = event else {
+            // It may have been the last one (Responses repeats the whole answer in it): nothing speaks
+            // against the stream's being complete.
+            if self.end == StreamEnd::Open {
+                self.end = StreamEnd::Complete;
+            }
+            return;
+        };
+        let says = if self.dialect == Dialect::Gemini {
+            self.keep_usage(data);
+            gemini_end(data)
+        } else {
+            let (counts, says) = named(name, data);
+            if counts {
+                self.usage.feed(data);
+            }
+            says
+        };
+        if let Some(says) = says.filter(|_| self.end != StreamEnd::Failed) {
+            self.end = says;
         }
-        return;
-    };
-    let (counts, says) =
-        if dialect == Dialect::Gemini { (true, gemini_end(data)) } else { named(name, data) };
-    if counts {
-        usage.feed(data);
     }
-    if let Some(says) = says.filter(|_| *end != StreamEnd::Failed) {
-        *end = says;
+
+    fn read_array(&mut self, chunk: &[u8]) {
+        self.usage.feed(chunk);
+        // An array is complete once it is closed; what is behind an error is not told apart from it.
+        match chunk.trim_ascii_end().last() {
+            Some(b']') => self.end = StreamEnd::Complete,
+            Some(_) => self.end = StreamEnd::Open,
+            None => {}
+        }
+    }
+
+    /// Keeps what a Gemini event says of usage, if it counts tokens.
+    fn keep_usage(&mut self, data: &[u8]) {
+        let Some(usage) = GEMINI_USAGE.find(data).and_then(|at| data.get(at..)) else { return };
+        if PROMPT_TOKENS.find(usage).is_some() {
+            let bytes_max = GEMINI_USAGE_NAME.len() + USAGE_BYTES_MAX;
+            self.latest.clear();
+            self.latest.extend_from_slice(usage.get(..bytes_max).unwrap_or(usage));
+        }
+    }
+
+    fn usage(&self) -> Option<TokenUsage> {
+        if self.latest.is_empty() {
+            return self.usage.usage();
+        }
+        let mut latest = usage_tap(self.dialect);
+        latest.feed(&self.latest);
+        latest.usage()
     }
 }
 
@@ -146,7 +191,7 @@ mod tests {
 
     const ANTHROPIC: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":2,\"output_tokens\":1}}}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"\\\"usage\\\":{}\"}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":7}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     const RESPONSES: &str = "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"usage\":null}}\n\nevent: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":7,\"input_tokens_details\":{\"cached_tokens\":2},\"output_tokens\":7}}}\n\n";
-    const GEMINI: &str = "data: {\"candidates\":[{\"content\":{}}],\"usageMetadata\":{\"promptTokenCount\":7}}\r\n\r\ndata: {\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":7,\"cachedContentTokenCount\":2,\"candidatesTokenCount\":7}}\r\n\r\n";
+    const GEMINI: &str = "data: {\"candidates\":[{\"content\":{}}],\"usageMetadata\":{\"promptTokenCount\":7}}\r\n\r\ndata: {\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":7,\"cachedContentTokenCount\":2,\"candidatesTokenCount\":7}}\r\n\r\ndata: {\"usageMetadata\":{\"trafficType\":\"ON_DEMAND\"}}\r\n\r\n";
     const ARRAY: &str = "[{\"candidates\":[{\"content\":{}}]}\n,\n{\"usageMetadata\":{\"promptTokenCount\":7,\"cachedContentTokenCount\":2,\"candidatesTokenCount\":7}}]\n";
 
     fn watch(dialect: Dialect, framing: Framing, text: &str, size: usize) -> (StreamEnd, Watch) {
