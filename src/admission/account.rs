@@ -25,7 +25,7 @@ pub struct Account(Mutex<State>);
 #[derive(Default)]
 pub struct State {
     /// By the numbers of their rules.
-    windows: [Option<Box<Window>>; 2 * WINDOWS.len()],
+    windows: [Option<Window>; 2 * WINDOWS.len()],
     in_flight: u64,
     money: [Money; PERIODS.len()],
     /// What of it this gateway may use, where several share the rules.
@@ -158,7 +158,7 @@ impl State {
             Rule::InFlight | Rule::Budget(_) => return None,
         };
         let window = self.windows.get_mut(rule.number())?;
-        Some(window.get_or_insert_with(|| Box::new(Window::new(length))))
+        Some(window.get_or_insert_with(|| Window::new(length)))
     }
 
     /// What this gateway has used of a rule, requests under way included.
@@ -239,8 +239,10 @@ impl State {
             }
         }
         self.in_flight += 1;
-        for (money, period) in self.money.iter_mut().zip(demand.began.iter()) {
-            money.set_aside(period, demand.cost);
+        if demand.cost > 0 {
+            for (money, period) in self.money.iter_mut().zip(demand.began.iter()) {
+                money.set_aside(period, demand.cost);
+            }
         }
         self.took(rules, demand, now);
         self.left(rules, now, quota);
@@ -287,8 +289,10 @@ impl State {
         }
         self.in_flight = self.in_flight.saturating_sub(1);
         self.call();
-        for (money, period) in self.money.iter_mut().zip(demand.began.iter()) {
-            money.settle(period, demand.cost, used.cost);
+        if demand.cost > 0 || used.cost > 0 {
+            for (money, period) in self.money.iter_mut().zip(demand.began.iter()) {
+                money.settle(period, demand.cost, used.cost);
+            }
         }
         self.warnings(rules, &demand.began)
     }

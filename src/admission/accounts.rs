@@ -19,6 +19,9 @@ use crate::types::Quota;
 /// The rules that apply to one request at most: one of each rank.
 const RULES_MAX: usize = Scope::KINDS.len();
 
+/// Of a key, so many lie beside it: its own and its tenant's.
+const KEY_BOUNDS_USUAL: usize = 2;
+
 /// The accounts of one configuration.
 pub struct Accounts {
     /// By the key's number.
@@ -31,7 +34,7 @@ pub struct Accounts {
 pub(super) struct KeyBounds {
     ledger: Arc<Ledger>,
     /// In the order of their ranks; with its number, where they are for one model alone.
-    bounds: Vec<(Option<usize>, Bound)>,
+    bounds: SmallVec<[(Option<usize>, Bound); KEY_BOUNDS_USUAL]>,
 }
 
 /// The rules of a model: of the last rank.
@@ -59,7 +62,7 @@ impl KeyBounds {
         mut bound: impl FnMut(&Arc<Rules>) -> Bound,
     ) -> Self {
         let own = key.terms.rules.iter().map(|rules| (None, bound(rules)));
-        let mut bounds: Vec<_> = own.collect();
+        let mut bounds: SmallVec<[_; KEY_BOUNDS_USUAL]> = own.collect();
         for (alias, rules) in &key.terms.model_rules {
             let model = snapshot.models.get(alias);
             bounds.extend(model.map(|model| (Some(model.number), bound(rules))));

@@ -17,7 +17,8 @@ pub struct Micros(pub u64);
 
 /// What was taken in the last while.
 pub struct Window {
-    slots: [u64; KEPT],
+    /// What was taken in the newest slot: most requests touch no other, so that the slots stay out of the cache.
+    current: u64,
     total: u64,
     /// The newest slot that was looked at.
     newest: u64,
@@ -25,6 +26,8 @@ pub struct Window {
     ends: u64,
     /// Microseconds of a slot.
     width: u64,
+    /// The slots before the newest.
+    older: Box<[u64; KEPT]>,
 }
 
 /// Where a take was noted: needed to take it back.
@@ -36,7 +39,7 @@ impl Window {
     pub fn new(length: std::time::Duration) -> Self {
         let micros = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
         let width = (micros / SLOTS).max(1);
-        Self { slots: [0; KEPT], total: 0, newest: 0, ends: width, width }
+        Self { current: 0, total: 0, newest: 0, ends: width, width, older: Box::new([0; KEPT]) }
     }
 
     /// What counts now.
@@ -91,16 +94,23 @@ impl Window {
 
     /// Moves on: what has left the window is forgotten. A clock read long ago changes nothing.
     fn advance(&mut self, now: Micros) {
-        if now.0 < self.ends {
-            return;
+        if now.0 >= self.ends {
+            self.move_to(now.0 / self.width);
         }
-        let slot = now.0 / self.width;
-        if slot - self.newest >= KEPT as u64 {
-            self.slots = [0; KEPT];
+    }
+
+    #[cold]
+    fn move_to(&mut self, slot: u64) {
+        let passed = slot - self.newest;
+        if let Some(cell) = self.older.get_mut(place(self.newest)) {
+            *cell = std::mem::take(&mut self.current);
+        }
+        if passed >= KEPT as u64 {
+            *self.older = [0; KEPT];
             self.total = 0;
         } else {
-            for passed in self.newest + 1..=slot {
-                self.change(passed, |_| 0);
+            for cleared in self.newest + 1..=slot {
+                self.change(cleared, |_| 0);
             }
         }
         self.newest = slot;
@@ -112,16 +122,26 @@ impl Window {
     }
 
     fn slot(&self, slot: u64) -> u64 {
-        self.slots.get((slot % KEPT as u64) as usize).copied().unwrap_or(0)
+        if slot == self.newest {
+            return self.current;
+        }
+        self.older.get(place(slot)).copied().unwrap_or(0)
     }
 
     fn change(&mut self, slot: u64, change: impl FnOnce(u64) -> u64) {
-        if let Some(cell) = self.slots.get_mut((slot % KEPT as u64) as usize) {
+        let older = self.older.get_mut(place(slot));
+        let cell = if slot == self.newest { Some(&mut self.current) } else { older };
+        if let Some(cell) = cell {
             let changed = change(*cell);
             self.total = self.total.saturating_sub(*cell).saturating_add(changed);
             *cell = changed;
         }
     }
+}
+
+/// Where a slot lies among those that are kept.
+fn place(slot: u64) -> usize {
+    (slot % KEPT as u64) as usize
 }
 
 #[cfg(test)]
