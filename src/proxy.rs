@@ -21,6 +21,7 @@ mod prepare;
 mod quota;
 mod refusal;
 mod reply;
+mod request_header;
 mod request_id;
 mod waiting;
 
@@ -100,12 +101,12 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let version = request.version;
-        *request = ctx.upstream_request(session.req_header(), version)?;
+        *request = ctx.upstream_request(version)?;
         request.set_version(version);
         Ok(())
     }

@@ -89,7 +89,7 @@ fn put(
     if text.is_empty() {
         return Ok(());
     }
-    splice.insert(at, &[before, text, behind].concat())
+    splice.insert(at, &[before, text, behind])
 }
 
 #[cfg(test)]

@@ -65,9 +65,12 @@ impl Splice {
         self.edit(at, text)
     }
 
-    /// Puts `text` before the byte `at`, behind what was put there before.
-    pub fn insert(&mut self, at: usize, text: &[u8]) -> Result<(), Overlap> {
-        self.replace(at..at, text)
+    /// Puts a text, in parts, before the byte `at`, behind what was put there before.
+    pub fn insert(&mut self, at: usize, parts: &[&[u8]]) -> Result<(), Overlap> {
+        let start = self.text.len();
+        parts.iter().for_each(|part| self.text.extend_from_slice(part));
+        let text = start..self.text.len();
+        self.edit(at..at, text)
     }
 
     /// Adds what was decided on the members of an object.
@@ -205,8 +208,7 @@ impl<'m, 'a> ObjectEdit<'m, 'a> {
         let at = members.last().map_or(self.members.range().start + 1, |last| last.value().end);
         for (i, (name, value)) in self.added.iter().enumerate() {
             let comma: &[u8] = if i > 0 || first_kept.is_some() { b"," } else { b"" };
-            let text = [comma, self.text(name), b":", self.text(value)].concat();
-            splice.insert(at, &text)?;
+            splice.insert(at, &[comma, self.text(name), b":", self.text(value)])?;
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! One try at one endpoint: its connection, its header and body, its answer.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderName, HeaderValue, Version};
+use pingora::Result;
+use pingora::http::ResponseHeader;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{OrErr, Result};
 use tokio::time::Instant;
 
 use super::answer_header::answer_header;
@@ -21,50 +21,28 @@ use super::keeping::Keeping;
 use super::losses;
 use super::quota;
 use super::refusal::Refusal;
-use super::reply;
 use crate::admission::PassedBudget;
+use crate::dialect::ir::Reply;
 use crate::dialect::ir::loss::Loss;
-use crate::dialect::ir::{Dialect, Reply};
 use crate::error::{Error, Kind};
 use crate::request::outgoing::Outgoing;
 use crate::stream::{End, Meter, Passage};
 use crate::types::{Operation, TokenUsage};
-use crate::upstream::{Grant, Pick, ToSign};
+use crate::upstream::{Grant, Pick};
 use crate::usage::measure::{Head, Unreported};
 use crate::usage::{AttemptRecord, Outcome, Translation};
-
-/// The client's headers that go upstream. Everything else stays here: credentials above all.
-const REQUEST_HEADERS: [HeaderName; 8] = [
-    ACCEPT,
-    USER_AGENT,
-    HeaderName::from_static("openai-beta"),
-    HeaderName::from_static("idempotency-key"),
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    HeaderName::from_static("baggage"),
-    HeaderName::from_static("x-stainless-retry-count"),
-];
-
-/// The client's headers that go upstream where both speak Anthropic's dialect.
-const ANTHROPIC_HEADERS: [HeaderName; 2] =
-    [ANTHROPIC_VERSION, HeaderName::from_static("anthropic-beta")];
-
-/// Anthropic refuses requests without.
-const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
-
-/// The version that translations write, and that stands where the client says none.
-const ANTHROPIC_VERSION_WRITTEN: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// Under this name each request and answer carries the request's id.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A try at one endpoint.
 pub struct Attempt {
-    pick: Pick,
+    /// Where.
+    pub pick: Pick,
     /// What is sent: the client's body, rewritten or translated for the model asked for here.
     pub outgoing: Outgoing,
     /// What authorises it, where fixed headers do not: the same from the pick to the header.
-    grant: Option<Arc<Grant>>,
+    pub grant: Option<Arc<Grant>>,
     started: Instant,
     /// Whether the connection had been used before; `None` until there is one.
     pub reused: Option<bool>,
@@ -346,51 +324,4 @@ fn pick(exchange: &mut Exchange, now: Instant) -> std::result::Result<(Pick, Out
 fn nowhere() -> Error {
     Error::new(Kind::Internal, "The gateway failed; the request id names the case in its log.")
         .because("the alias has no endpoint")
-}
-
-/// The header that goes upstream: made anew, with what the endpoint wants and the few of the
-/// client's headers that are allowed.
-pub fn request_header(
-    exchange: &Exchange,
-    attempt: &Attempt,
-    client: &RequestHeader,
-    request_id: &HeaderValue,
-) -> Result<RequestHeader> {
-    exchange.deadline.await_first_byte(exchange.pool.model.timeouts.first_byte, Instant::now());
-    let target = attempt.pick.target();
-    let (endpoint, outgoing) = (&target.endpoint, &attempt.outgoing);
-    let path = exchange.request.upstream_path(target, outgoing.dialect);
-    let mut headers = HeaderMap::with_capacity(REQUEST_HEADERS.len() + endpoint.headers.len() + 8);
-    headers.insert(HOST, endpoint.authority.clone());
-    let anthropic = outgoing.dialect == Dialect::Anthropic;
-    if anthropic {
-        headers.insert(ANTHROPIC_VERSION, ANTHROPIC_VERSION_WRITTEN);
-    }
-    if outgoing.translated {
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    }
-    let own =
-        |name: &HeaderName| !outgoing.translated && anthropic && ANTHROPIC_HEADERS.contains(name);
-    for (name, value) in &client.headers {
-        if REQUEST_HEADERS.contains(name) || own(name) {
-            headers.insert(name, value.clone());
-        }
-    }
-    headers.insert(CONTENT_TYPE, exchange.request.content_type.clone());
-    headers.insert(CONTENT_LENGTH, reply::number(outgoing.body.byte_count() as u64));
-    headers.insert(X_REQUEST_ID, request_id.clone());
-    for (name, value) in &endpoint.headers {
-        headers.insert(name, value.clone());
-    }
-    if let Some(grant) = &attempt.grant {
-        let signed = ToSign { method: "POST", path: &path, body: &outgoing.body.whole() };
-        let granted = grant.authorize(endpoint, &signed, SystemTime::now());
-        headers.extend(granted.or_err(pingora::ErrorType::InternalError, "signing")?);
-    }
-    // Whole parts: putting headers in one by one, Pingora parses each name anew.
-    let (mut parts, ()) = http::Request::new(()).into_parts();
-    parts.method = Method::POST;
-    parts.uri = path.parse().or_err(pingora::ErrorType::InternalError, "making the path")?;
-    parts.headers = headers;
-    Ok(parts.into())
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
-use http::{HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -18,13 +18,14 @@ use pingora::upstreams::peer::HttpPeer;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::attempt::{self, Attempt};
+use super::attempt::Attempt;
 use super::bill::{Answer, Bill, Open};
 use super::deadline::Deadline;
 use super::failure;
 use super::held::{Hold, Wait};
 use super::losses;
 use super::reply;
+use super::request_header::{passing, request_header};
 use super::request_id;
 use crate::admission::PassedBudget;
 use crate::config::snapshot::Key;
@@ -87,6 +88,8 @@ pub struct Exchange {
     pub bill: Bill,
     /// What is sent.
     pub request: Request,
+    /// The client's headers that may go upstream.
+    pub passing: HeaderMap,
     /// When the request arrived, in seconds since 1970.
     pub created: u64,
     /// The value a consistent hash is taken of.
@@ -148,6 +151,7 @@ impl Context {
 
     /// The request is ready: its session is held until the answer is complete.
     pub fn hold(&mut self, session: &mut Session, mut exchange: Exchange) {
+        exchange.passing = passing(&session.req_header().headers);
         exchange.hold = Some(Hold::take(&mut session.downstream_session, Wait::of(&exchange)));
         self.exchange = Some(exchange);
     }
@@ -184,15 +188,11 @@ impl Context {
     }
 
     /// The header that goes upstream.
-    pub fn upstream_request(
-        &mut self,
-        client: &RequestHeader,
-        version: Version,
-    ) -> Result<RequestHeader> {
+    pub fn upstream_request(&mut self, version: Version) -> Result<RequestHeader> {
         match (&self.exchange, &mut self.attempt) {
             (Some(exchange), Some(attempt)) => {
                 attempt.sends(exchange.hold.as_ref(), version);
-                attempt::request_header(exchange, attempt, client, &self.request_id)
+                request_header(exchange, attempt, &self.request_id)
             }
             _ => Err(unprepared()),
         }

@@ -6,7 +6,8 @@
 //! - offers one byte to replay, and another for each further piece of what goes upstream, so that
 //!   `request_body_filter` is called once for each piece on every attempt, whatever the body's length was and
 //!   over HTTP/1 and HTTP/2; then it says that the body is done;
-//! - while it waits for the client to leave, also waits for the [`Deadline`] of the attempt.
+//! - while it waits for the client to leave, also waits for the [`Deadline`] of the attempt;
+//! - shows a header without fields: Pingora copies it for each attempt, whose header is made anew.
 //!
 //! [`Hold::give_back`] puts the real session back before Pingora decides about keep-alive.
 //!
@@ -77,6 +78,7 @@ impl Hold {
         let placeholder = HttpSession::new_custom(Box::new(()));
         let inner = std::mem::replace(session, placeholder);
         let held = Held {
+            shown: without_fields(inner.req_header()),
             inner: Some(inner),
             slot: slot.clone(),
             timer: Timer::new(wait.deadline),
@@ -116,6 +118,8 @@ impl Hold {
 
 /// A client's session that has been read and waits for its answer.
 struct Held {
+    /// What Pingora sees of the request's header.
+    shown: RequestHeader,
     /// Present until dropped: `Option` only so that `Drop` can move it out.
     inner: Option<HttpSession>,
     slot: Arc<Slot>,
@@ -146,16 +150,24 @@ impl Drop for Held {
     }
 }
 
+fn without_fields(header: &RequestHeader) -> RequestHeader {
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = header.method.clone();
+    parts.uri = header.uri.clone();
+    parts.version = header.version;
+    parts.into()
+}
+
 type MessageReader = Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>;
 
 #[async_trait]
 impl CustomSession for Held {
     fn req_header(&self) -> &RequestHeader {
-        self.inner().req_header()
+        &self.shown
     }
 
     fn req_header_mut(&mut self) -> &mut RequestHeader {
-        self.inner_mut().req_header_mut()
+        &mut self.shown
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ahash::RandomState;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -274,6 +275,7 @@ fn exchange(
         pool,
         bill,
         request,
+        passing: HeaderMap::new(),
         created: ctx.created(),
         hash,
         deadline,

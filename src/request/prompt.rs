@@ -16,6 +16,12 @@ use crate::error::{Error, Kind, Result};
 use crate::template::Facts;
 use crate::types::Operation;
 
+/// Bytes of a message beside its text.
+const MESSAGE_BYTES: usize = 48;
+
+/// What the name of a tenant or a model, or a date, is seldom longer than.
+const FACT_BYTES: usize = 24;
+
 /// What a template is made of where there is no context.
 pub const NO_DATA: &str = "{}";
 
@@ -38,12 +44,12 @@ impl<'a> Prompts<'a> {
     /// `PromptTemplate` where a template cannot be made of this data.
     pub fn make(rewriting: &Rewriting<'a>, data: Option<&str>) -> Result<Self> {
         let (caller, model) = (rewriting.caller, rewriting.model);
-        let mut said = texts(&caller.prompt, rewriting, data)
+        let (tenants, models) = (&caller.prompt, &model.rewrite.prompt);
+        let mut said = Vec::with_capacity(tenants.len() + models.len());
+        say(tenants, rewriting, data, &mut said)
             .map_err(|why| failed(&format!("the tenant `{}`", caller.tenant), &why))?;
-        said.extend(
-            texts(&model.rewrite.prompt, rewriting, data)
-                .map_err(|why| failed(&format!("the model `{}`", model.alias), &why))?,
-        );
+        say(models, rewriting, data, &mut said)
+            .map_err(|why| failed(&format!("the model `{}`", model.alias), &why))?;
         Ok(Self(said))
     }
 
@@ -71,8 +77,10 @@ impl<'a> Prompts<'a> {
 
     /// The messages of one place as JSON, joined by commas.
     fn written(&self, position: Position) -> Vec<u8> {
-        let mut out = Vec::new();
-        for said in self.0.iter().filter(|said| said.position == position) {
+        let here = || self.0.iter().filter(|said| said.position == position);
+        let usual = here().map(|said| said.text.len() + MESSAGE_BYTES);
+        let mut out = Vec::with_capacity(usual.sum());
+        for said in here() {
             if !out.is_empty() {
                 out.push(b',');
             }
@@ -128,23 +136,27 @@ pub(super) fn insert(
     places.insert(&texts, splice).map_err(overlap)
 }
 
-/// The messages of one owner; what has no text is left out.
-fn texts<'a>(
+/// Adds the messages of one owner; what has no text is left out.
+fn say<'a>(
     messages: &'a [PromptMessage],
     rewriting: &Rewriting<'_>,
     data: Option<&str>,
-) -> std::result::Result<Vec<Said<'a>>, String> {
-    let said = |message: &'a PromptMessage| {
-        let mut text = String::new();
+    said: &mut Vec<Said<'a>>,
+) -> std::result::Result<(), String> {
+    for message in messages {
+        let usual = message.content.iter().map(|piece| match piece {
+            Piece::Text(plain) => plain.len(),
+            _ => FACT_BYTES,
+        });
+        let mut text = String::with_capacity(usual.sum());
         for piece in &message.content {
             fill(piece, rewriting, data, &mut text)?;
         }
-        Ok(Said { role: &message.role, position: message.position, text })
-    };
-    let is_said = |said: &std::result::Result<Said<'_>, String>| {
-        said.as_ref().map_or(true, |said| !said.text.is_empty())
-    };
-    messages.iter().map(said).filter(is_said).collect()
+        if !text.is_empty() {
+            said.push(Said { role: &message.role, position: message.position, text });
+        }
+    }
+    Ok(())
 }
 
 fn fill(

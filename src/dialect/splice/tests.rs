@@ -93,10 +93,10 @@ fn edits_of_the_same_bytes_are_refused_or_overridden() {
     assert_eq!(splice.replace(4..6, b"z"), Err(Overlap { at: 4..6 }));
     assert_eq!(splice.replace(1..3, b"z"), Err(Overlap { at: 1..3 }));
     assert_eq!(splice.replace(0..9, b"z"), Err(Overlap { at: 0..9 }));
-    assert_eq!(splice.insert(3, b"z"), Err(Overlap { at: 3..3 }));
-    splice.insert(5, b">").unwrap();
-    splice.insert(2, b"<").unwrap();
-    splice.insert(2, b"[").unwrap();
+    assert_eq!(splice.insert(3, &[b"z"]), Err(Overlap { at: 3..3 }));
+    splice.insert(5, &[b">"]).unwrap();
+    splice.insert(2, &[b"<"]).unwrap();
+    splice.insert(2, &[b"["]).unwrap();
     assert_eq!(splice.apply(&Bytes::from_static(b"01234567")), "01<[y>567");
 }
 
@@ -181,7 +181,7 @@ fn what_is_long_and_stays_is_not_copied() {
     let mut splice = Splice::default();
     splice.replace(0..4, b"HEAD").unwrap();
     splice.replace(second + 3..second + 5, b"DD").unwrap();
-    splice.insert(body.len(), b"!").unwrap();
+    splice.insert(body.len(), &[b"!"]).unwrap();
     let pieces = splice.pieces(&body);
     let kept = |index: usize| {
         pieces.get(index).filter(|piece| body.as_ptr_range().contains(&piece.as_ptr()))
