@@ -17,7 +17,7 @@ pub struct Micros(pub u64);
 
 /// What was taken in the last while.
 pub struct Window {
-    /// What was taken in the newest slot: most requests touch no other, so that the slots stay out of the cache.
+    /// What was taken in the newest slot: most requests look at no other, so the rest lies elsewhere.
     current: u64,
     total: u64,
     /// The newest slot that was looked at.
@@ -26,7 +26,7 @@ pub struct Window {
     ends: u64,
     /// Microseconds of a slot.
     width: u64,
-    /// The slots before the newest.
+    /// What was taken in the slots before the newest.
     older: Box<[u64; KEPT]>,
 }
 
@@ -99,6 +99,7 @@ impl Window {
         }
     }
 
+    /// Makes this slot the newest. Seldom: once in the width of a slot.
     #[cold]
     fn move_to(&mut self, slot: u64) {
         let passed = slot - self.newest;

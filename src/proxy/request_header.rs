@@ -51,7 +51,7 @@ pub fn passing(client: &HeaderMap) -> HeaderMap {
 /// client's headers that are allowed.
 ///
 /// # Errors
-/// `InternalError` where it cannot be signed, or the path is none.
+/// `InternalError` where it cannot be signed, or the path is no path of a URL.
 pub fn request_header(
     exchange: &Exchange,
     attempt: &Attempt,
